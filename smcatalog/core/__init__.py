@@ -1,0 +1,1 @@
+"""Values that everything else stands on: time, grids, variables, encoding, errors."""

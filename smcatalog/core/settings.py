@@ -1,0 +1,110 @@
+"""Settings: where things are, from the environment and a configuration file.
+
+Read once at the door of the command line or API, then handed down as a frozen value.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final, Self
+
+from smcatalog.core.errors import ConfigurationError
+
+__all__ = ["Settings"]
+
+_PREFIX: Final = "SMCATALOG_"
+_PATHS: Final = frozenset({"home", "store"})
+
+
+def _default_home() -> Path:
+    import platformdirs  # noqa: PLC0415 - only needed when nothing is set
+
+    return Path(platformdirs.user_data_dir("smcatalog", appauthor=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the private cluster, the store and the work area. ``SMCATALOG_HOME``.
+    store : Path
+        Folder of maps, layers and models. ``SMCATALOG_STORE``; ``store`` in the home by default.
+    database_url : str or None
+        SQLAlchemy or libpq URL of the database. ``SMCATALOG_DATABASE_URL``; None means the
+        private cluster of the home.
+    api_database_url : str or None
+        The same for the API's read-only role. ``SMCATALOG_API_DATABASE_URL``.
+    public_url : str or None
+        Address under which the API is reached from outside. ``SMCATALOG_PUBLIC_URL``.
+    """
+
+    home: Path
+    store: Path
+    database_url: str | None = None
+    api_database_url: str | None = None
+    public_url: str | None = None
+
+    @classmethod
+    def load(cls, config: Path | None = None, env: Mapping[str, str] = os.environ) -> Self:
+        """Read settings from the environment, then from a TOML file, which wins.
+
+        Parameters
+        ----------
+        config : Path, optional
+            TOML file with any of ``home``, ``store``, ``database_url``, ``api_database_url``,
+            ``public_url`` at its top level. Relative paths are relative to the file.
+        env : mapping
+            The environment.
+
+        Raises
+        ------
+        ConfigurationError
+            When the file cannot be read or holds something that is not a setting.
+        """
+        names = {field.name for field in fields(cls)}
+        values: dict[str, str] = {
+            name: env[_PREFIX + name.upper()] for name in names if env.get(_PREFIX + name.upper())
+        }
+        if config is not None:
+            values |= _read_config(config, names)
+        if "://" in values.get("store", ""):
+            raise ConfigurationError(
+                f"the store '{values['store']}' is not a folder: this version stores in folders only"
+            )
+        paths = {n: Path(v).expanduser().absolute() for n, v in values.items() if n in _PATHS}
+        home = paths.get("home") or _default_home()
+        return cls(
+            home=home,
+            store=paths.get("store", home / "store"),
+            database_url=values.get("database_url"),
+            api_database_url=values.get("api_database_url"),
+            public_url=values.get("public_url"),
+        )
+
+
+def _read_config(config: Path, names: set[str]) -> dict[str, str]:
+    try:
+        with config.open("rb") as stream:
+            content = tomllib.load(stream)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {config}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{config} is not valid TOML: {error}") from error
+    for name, value in content.items():
+        if name not in names:
+            raise ConfigurationError(
+                f"{config}: '{name}' is not a setting; there are {', '.join(sorted(names))}"
+            )
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{config}: '{name}' must be a text, got {value!r}")
+    return {
+        name: str(config.parent / value) if name in _PATHS and "://" not in value else value
+        for name, value in content.items()
+    }

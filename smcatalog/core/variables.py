@@ -1,0 +1,139 @@
+"""Covariates and targets: canonical names, units, ranges and how they are resampled.
+
+A layer stores a variable as unsigned 16-bit integers, ``value = stored * scale + offset``, so that
+value and quality share one file and a continental layer stays small. The step is finer than
+any source's own precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcatalog.core.errors import NotFoundError
+
+__all__ = ["LAYER_NODATA", "VARIABLES", "Kind", "Refinement", "Variable", "variable"]
+
+LAYER_NODATA: Final = 65535
+"""Stored value that means *no value* in every layer."""
+
+
+class Kind(StrEnum):
+    """Whether values can be averaged or only counted."""
+
+    CONTINUOUS = "continuous"
+    CLASSES = "classes"
+
+
+class Refinement(StrEnum):
+    """How values are brought to a finer grid."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A named quantity with its unit, range and storage.
+
+    Parameters
+    ----------
+    name : str
+        Canonical name.
+    unit : str
+        Canonical unit; "1" for a plain number.
+    title : str
+        Name for people.
+    valid_min, valid_max : float
+        Physical range, in ``unit``; values outside are errors of the input.
+    scale, offset : float
+        Storage step and origin, in ``unit``.
+    kind : Kind
+        Continuous quantity or classes.
+    refinement : Refinement
+        How it is brought to a finer grid (mechanism 3).
+    """
+
+    name: str
+    unit: str
+    title: str
+    valid_min: float
+    valid_max: float
+    scale: float
+    offset: float = 0.0
+    kind: Kind = Kind.CONTINUOUS
+    refinement: Refinement = Refinement.BILINEAR
+
+    def encode(self, values: NDArray[np.floating]) -> NDArray[np.uint16]:
+        """Turn values into stored integers; NaN becomes `LAYER_NODATA`.
+
+        Parameters
+        ----------
+        values : ndarray of float
+            In the variable's unit, any shape.
+
+        Returns
+        -------
+        ndarray of uint16
+            Same shape.
+        """
+        missing = np.isnan(values)
+        steps = np.rint((np.where(missing, self.offset, values) - self.offset) / self.scale)
+        stored = np.clip(steps, 0, LAYER_NODATA - 1).astype(np.uint16)
+        stored[missing] = LAYER_NODATA
+        return stored
+
+    def decode(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Turn stored integers into values; `LAYER_NODATA` becomes NaN."""
+        values = stored.astype(np.float64) * self.scale + self.offset
+        values[stored == LAYER_NODATA] = np.nan
+        return values.astype(np.float32)
+
+    def out_of_range(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Mark values outside the physical range; NaN is not outside."""
+        return (values < self.valid_min) | (values > self.valid_max)
+
+
+_FRACTION: Final = 1 / 50_000
+
+VARIABLES: Final[dict[str, Variable]] = {
+    v.name: v
+    for v in (
+        Variable("sm", "m3 m-3", "Soil moisture of the coarse product", 0.0, 1.0, _FRACTION,
+                 refinement=Refinement.NEAREST),
+        Variable("swvl1", "m3 m-3", "Modelled soil moisture, 0-7 cm", 0.0, 1.0, _FRACTION),
+        Variable("lsm", "1", "Land fraction", 0.0, 1.0, _FRACTION),
+        Variable("elevation", "m", "Elevation", -500.0, 9000.0, 0.2, -500.0),
+        Variable("awc", "percent", "Available water capacity", 0.0, 100.0, 0.01),
+        Variable("sand", "1", "Sand fraction", 0.0, 1.0, _FRACTION),
+        Variable("silt", "1", "Silt fraction", 0.0, 1.0, _FRACTION),
+        Variable("clay", "1", "Clay fraction", 0.0, 1.0, _FRACTION),
+        Variable("lst_day", "K", "Land surface temperature, day", 180.0, 360.0, 0.01),
+        Variable("precipitation", "mm d-1", "Precipitation", 0.0, 2000.0, 0.1),
+        Variable("air_temperature", "degC", "Air temperature at 2 m, daily mean", -90.0, 60.0, 0.01, -100.0),
+        Variable("vpd", "hPa", "Vapour pressure deficit", 0.0, 120.0, 0.01),
+        Variable("solar_radiation", "MJ m-2 d-1", "Solar radiation", 0.0, 60.0, 0.01),
+        Variable("evapotranspiration", "mm d-1", "Actual evapotranspiration", 0.0, 50.0, 0.001),
+    )
+}  # fmt: skip
+"""Every variable that a layer may hold, by name."""
+
+
+def variable(name: str) -> Variable:
+    """Return the variable of a name.
+
+    Raises
+    ------
+    NotFoundError
+        When no variable is called so; the message lists those that are.
+    """
+    try:
+        return VARIABLES[name]
+    except KeyError:
+        raise NotFoundError(
+            f"no variable is called '{name}'; there are {', '.join(sorted(VARIABLES))}"
+        ) from None

@@ -1,0 +1,1 @@
+"""The durable side in PostgreSQL: connection, schema, queries."""

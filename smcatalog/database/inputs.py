@@ -1,0 +1,315 @@
+"""Granules and layers in the database: what is known, and how something new is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, and_, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from smcatalog.core.time import Period
+from smcatalog.database.models import Granule, Layer, LayerGranule, Quarantine
+
+__all__ = [
+    "GranuleRecord",
+    "LayerRecord",
+    "NewLayer",
+    "Refusal",
+    "find_granule",
+    "known_files",
+    "layers_of",
+    "record_granule",
+    "record_layer",
+    "refusals_of",
+    "refuse",
+    "resolve",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GranuleRecord:
+    """A granule as it is to be recorded.
+
+    Parameters
+    ----------
+    source, name : str
+        Product family and the provider's name.
+    delivered_as : str
+        File name under which it came.
+    sha256 : str
+        Checksum of the file.
+    size : int
+        Bytes.
+    period : Period or None
+        What it covers; None for static data.
+    """
+
+    source: str
+    name: str
+    delivered_as: str
+    sha256: str
+    size: int
+    period: Period | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A layer whose file is in the store and that is to be recorded."""
+
+    source: str
+    variable: str
+    grid: str
+    period: Period | None
+    key: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LayerRecord:
+    """A layer that the database knows.
+
+    Parameters
+    ----------
+    id : int
+        Its key in the database.
+    source, variable, grid : str
+        What it is and on which grid.
+    period : Period or None
+        When it holds; None when it always does.
+    key : str
+        Its file in the store.
+    sha256 : str
+        Checksum of that file.
+    """
+
+    id: int
+    source: str
+    variable: str
+    grid: str
+    period: Period | None
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was refused.
+
+    Parameters
+    ----------
+    name : str
+        Under which it was delivered.
+    reason : str
+        What is wrong with it.
+    sha256 : str or None
+        Checksum, when it could be read.
+    size : int or None
+        Bytes, when known.
+    source : str or None
+        Product family, when it was recognised.
+    period : Period or None
+        What it would have covered, when known.
+    """
+
+    name: str
+    reason: str
+    sha256: str | None = None
+    size: int | None = None
+    source: str | None = None
+    period: Period | None = None
+
+
+def _period(start: datetime | None, end: datetime | None) -> Period | None:
+    return Period(start, end) if start is not None and end is not None else None
+
+
+def known_files(connection: Connection) -> set[tuple[str, str]]:
+    """Return file name and checksum of every file whose granule is recorded."""
+    rows = connection.execute(select(Granule.delivered_as, Granule.sha256))
+    return {(row.delivered_as, row.sha256) for row in rows}
+
+
+def find_granule(connection: Connection, source: str, name: str, sha256: str) -> int | None:
+    """Return the key of a granule, or None when it is not recorded."""
+    found: int | None = connection.scalar(
+        select(Granule.id).where(
+            Granule.source == source, Granule.name == name, Granule.sha256 == sha256
+        )
+    )
+    return found
+
+
+def record_granule(connection: Connection, granule: GranuleRecord) -> int | None:
+    """Record a granule and return its key; None when it was recorded before."""
+    statement = (
+        insert(Granule)
+        .values(
+            source=granule.source,
+            name=granule.name,
+            delivered_as=granule.delivered_as,
+            sha256=granule.sha256,
+            size=granule.size,
+            start_time=granule.period and granule.period.start,
+            end_time=granule.period and granule.period.end,
+        )
+        .on_conflict_do_nothing()
+        .returning(Granule.id)
+    )
+    key: int | None = connection.scalar(statement)
+    return key
+
+
+def record_layer(connection: Connection, layer: NewLayer, granule_id: int) -> bool:
+    """Record a layer made of a granule; a live layer of other content is superseded.
+
+    Returns
+    -------
+    bool
+        Whether the layer is new; a layer of the same content only gains a granule.
+    """
+    start = layer.period and layer.period.start
+    end = layer.period and layer.period.end
+    same_place = and_(
+        Layer.source == layer.source,
+        Layer.variable == layer.variable,
+        Layer.grid == layer.grid,
+        Layer.start_time.is_not_distinct_from(start),
+        Layer.end_time.is_not_distinct_from(end),
+        Layer.superseded_at.is_(None),
+    )
+    live = connection.execute(
+        select(Layer.id, Layer.sha256).where(same_place).with_for_update()
+    ).one_or_none()
+    if live is not None and live.sha256 == layer.sha256:
+        _link(connection, live.id, granule_id)
+        return False
+    if live is not None:
+        connection.execute(
+            update(Layer).where(Layer.id == live.id).values(superseded_at=func.clock_timestamp())
+        )
+    layer_id = connection.execute(
+        insert(Layer)
+        .values(
+            source=layer.source,
+            variable=layer.variable,
+            grid=layer.grid,
+            day=layer.period and layer.period.day,
+            start_time=start,
+            end_time=end,
+            key=layer.key,
+            sha256=layer.sha256,
+            size=layer.size,
+        )
+        .returning(Layer.id)
+    ).scalar_one()
+    _link(connection, layer_id, granule_id)
+    return True
+
+
+def _link(connection: Connection, layer_id: int, granule_id: int) -> None:
+    connection.execute(
+        insert(LayerGranule)
+        .values(layer_id=layer_id, granule_id=granule_id)
+        .on_conflict_do_nothing()
+    )
+
+
+def layers_of(
+    connection: Connection, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[LayerRecord]]:
+    """Return the live layers of some sources and variables, in the order of time.
+
+    Parameters
+    ----------
+    wanted : iterable of (source, variable)
+        What is looked for.
+    """
+    pairs = list(wanted)
+    rows = connection.execute(
+        select(
+            Layer.id,
+            Layer.source,
+            Layer.variable,
+            Layer.grid,
+            Layer.start_time,
+            Layer.end_time,
+            Layer.key,
+            Layer.sha256,
+        )
+        .where(tuple_(Layer.source, Layer.variable).in_(pairs), Layer.superseded_at.is_(None))
+        .order_by(Layer.start_time, Layer.grid)
+    )
+    found: dict[tuple[str, str], list[LayerRecord]] = {pair: [] for pair in pairs}
+    for row in rows:
+        record = LayerRecord(
+            row.id,
+            row.source,
+            row.variable,
+            row.grid,
+            _period(row.start_time, row.end_time),
+            row.key,
+            row.sha256,
+        )
+        found[row.source, row.variable].append(record)
+    return found
+
+
+def refuse(connection: Connection, refusals: Sequence[Refusal]) -> int:
+    """Put files into quarantine and return how many are new there or have a new reason."""
+    new = 0
+    for refusal in refusals:
+        values = {
+            "name": refusal.name,
+            "sha256": refusal.sha256,
+            "size": refusal.size,
+            "source": refusal.source,
+            "start_time": refusal.period and refusal.period.start,
+            "end_time": refusal.period and refusal.period.end,
+            "reason": refusal.reason,
+            "resolved_at": None,
+        }
+        changes = {k: v for k, v in values.items() if k not in {"name", "sha256"}}
+        differs = or_(*(getattr(Quarantine, k).is_distinct_from(v) for k, v in changes.items()))
+        statement = (
+            insert(Quarantine)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=[Quarantine.name, Quarantine.sha256], set_=changes, where=differs
+            )
+            .returning(Quarantine.id)
+        )
+        new += connection.scalar(statement) is not None
+    return new
+
+
+def resolve(connection: Connection, name: str) -> None:
+    """Mark the refusals of a name as settled: a good file was delivered under it."""
+    connection.execute(
+        update(Quarantine)
+        .where(Quarantine.name == name, Quarantine.resolved_at.is_(None))
+        .values(resolved_at=func.clock_timestamp())
+    )
+
+
+def refusals_of(
+    connection: Connection, source: str, first: date | None, last: date | None
+) -> list[Refusal]:
+    """Return the refused files of a source whose middle day lies between two days, both included."""
+    rows = connection.execute(
+        select(Quarantine)
+        .where(
+            Quarantine.source == source,
+            Quarantine.start_time.is_not(None),
+            Quarantine.resolved_at.is_(None),
+        )
+        .order_by(Quarantine.start_time, Quarantine.name)
+    )
+    found = []
+    for row in rows:
+        period = Period(row.start_time, row.end_time)
+        if (first is None or first <= period.day) and (last is None or period.day <= last):
+            found.append(Refusal(row.name, row.reason, row.sha256, row.size, row.source, period))
+    return found

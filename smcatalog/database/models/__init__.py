@@ -1,0 +1,37 @@
+"""Tables of the schema ``smcatalog``, as SQLAlchemy models."""
+
+from smcatalog.database.models.base import SCHEMA, Base
+from smcatalog.database.models.inputs import Granule, Layer, LayerGranule, Quarantine
+from smcatalog.database.models.outputs import (
+    Map,
+    MapFile,
+    MapLayer,
+    Model,
+    Partition,
+    Product,
+    ProductVersion,
+)
+from smcatalog.database.models.stations import Network, Observation, Sensor, Station
+from smcatalog.database.models.validation import Matchup, MonthlyStatistics
+
+__all__ = [
+    "SCHEMA",
+    "Base",
+    "Granule",
+    "Layer",
+    "LayerGranule",
+    "Map",
+    "MapFile",
+    "MapLayer",
+    "Matchup",
+    "Model",
+    "MonthlyStatistics",
+    "Network",
+    "Observation",
+    "Partition",
+    "Product",
+    "ProductVersion",
+    "Quarantine",
+    "Sensor",
+    "Station",
+]

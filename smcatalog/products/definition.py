@@ -1,0 +1,135 @@
+"""A product's recipe as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from smcatalog.core.fingerprint import fingerprint
+from smcatalog.core.grids import BBox, Grid, grid
+from smcatalog.core.stations import Depth
+
+__all__ = ["Coarse", "Covariate", "Definition", "MethodChoice", "TimeRule"]
+
+
+class TimeRule(StrEnum):
+    """Which layers of a covariate make its value for a map."""
+
+    STATIC = "static"
+    """The one layer that holds always."""
+    PERIOD_MEAN = "period_mean"
+    """The mean over the days of the map's period that have a layer; at least one must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """The product that is downscaled.
+
+    Parameters
+    ----------
+    source, variable, grid : str
+        Where its layers come from and which grid they are on.
+    min_coverage : float
+        Share of a coarse cell that valid covariates must cover for it to become a sample.
+    """
+
+    source: str
+    variable: str
+    grid: str
+    min_coverage: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Covariate:
+    """What the coarse product is downscaled with.
+
+    Parameters
+    ----------
+    variable, source : str
+        Canonical variable and the source of its layers.
+    time : TimeRule
+        Which layers make its value for a map.
+    """
+
+    variable: str
+    source: str
+    time: TimeRule
+
+
+@dataclass(frozen=True, slots=True)
+class MethodChoice:
+    """A registered method and its parameters."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A product: region, coarse source, covariates, method, partitions, depths, grid.
+
+    Parameters
+    ----------
+    name : str
+        Short name: lower-case letters, digits, hyphens. Also of the STAC collection.
+    title, description, license, citation : str
+        For people.
+    bbox : (west, south, east, north)
+        Region of the maps, in degrees.
+    grid : str
+        Name of the output grid.
+    depths : tuple of Depth
+        What the maps' bands stand for.
+    training_until : date
+        Training horizon: models learn nothing from later days.
+    look_ahead_days : int
+        How many days after its period a map still reads; it is provisional until then.
+    partitions : str
+        Scheme of the partitions; ``all``: one model over all periods up to the horizon.
+    coarse : Coarse
+        What is downscaled. Its periods are the maps' periods.
+    covariates : tuple of Covariate
+        In the order in which the method gets them.
+    method : MethodChoice
+        What learns.
+    """
+
+    name: str
+    title: str
+    description: str
+    license: str
+    citation: str
+    bbox: BBox
+    grid: str
+    depths: tuple[Depth, ...]
+    training_until: date
+    coarse: Coarse
+    covariates: tuple[Covariate, ...]
+    method: MethodChoice
+    partitions: str = "all"
+    look_ahead_days: int = 0
+
+    def output_grid(self) -> Grid:
+        """Return the window of the output grid that covers the region."""
+        return grid(self.grid).crop(self.bbox)
+
+    def coarse_grid(self) -> Grid:
+        """Return the window of the coarse grid that covers the region."""
+        return grid(self.coarse.grid).crop(self.bbox)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values, as it is stored and fingerprinted."""
+        plain = asdict(self)
+        plain["training_until"] = self.training_until.isoformat()
+        plain["bbox"] = list(self.bbox)
+        plain["method"]["parameters"] = dict(self.method.parameters)
+        return plain
+
+    @property
+    def recipe_fingerprint(self) -> str:
+        """Fingerprint of everything that can change a map: titles and the like left out."""
+        words = {"title", "description", "license", "citation"}
+        return fingerprint({k: v for k, v in self.as_dict().items() if k not in words})

@@ -1,0 +1,248 @@
+"""Reading a product's definition from TOML, with errors that name line and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from smcatalog.core.errors import DefinitionError, NotFoundError, SmcatalogError
+from smcatalog.core.grids import grid
+from smcatalog.core.stations import Depth
+from smcatalog.core.variables import variable
+from smcatalog.products.definition import Coarse, Covariate, Definition, MethodChoice, TimeRule
+
+__all__ = ["builtin_names", "load_builtin", "read_definition"]
+
+_NAME: Final = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
+_T = TypeVar("_T")
+
+
+def builtin_names() -> list[str]:
+    """Return the names of the products that come with the package."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in files("smcatalog.products").joinpath("builtin").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_builtin(name: str) -> Definition:
+    """Return a product that comes with the package.
+
+    Raises
+    ------
+    NotFoundError
+        When none is called so.
+    """
+    if name not in builtin_names():
+        raise NotFoundError(
+            f"no product is called '{name}'; there are {', '.join(builtin_names())}"
+        )
+    entry = files("smcatalog.products").joinpath("builtin", f"{name}.toml")
+    return parse_definition(entry.read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def read_definition(path: Path) -> Definition:
+    """Read a product's definition from a file.
+
+    Raises
+    ------
+    DefinitionError
+        When the file cannot be read or is wrong; the message gives line, key and what was expected.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"cannot read {path}: {error}") from error
+    return parse_definition(text, path.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A TOML table that knows where it stands."""
+
+    values: Mapping[str, Any]
+    where: str
+    text: str
+    file: str
+
+    def error(self, key: str, expected: str) -> DefinitionError:
+        line = _line_of(self.text, self.where, key)
+        place = f"{self.file}, line {line}" if line else self.file
+        dotted = f"{self.where}.{key}" if self.where else key
+        found = f", found {self.values[key]!r}" if key in self.values else ", found nothing"
+        return DefinitionError(f"{place}: '{dotted}' must be {expected}{found}")
+
+    def check_keys(self, known: Iterable[str]) -> None:
+        for key in self.values:
+            if key not in set(known):
+                raise self.error(key, f"one of {', '.join(sorted(known))}")
+
+    def get(self, key: str, kind: type[_T], expected: str, default: _T | None = None) -> _T:
+        if key not in self.values and default is not None:
+            return default
+        value = self.values.get(key)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.error(key, expected)
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(self.get(key, dict, "a table"), _join(self.where, key), self.text, self.file)
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _line_of(text: str, where: str, key: str) -> int | None:
+    """Find the line of a key in a table, or of the table's header; None for neither."""
+    base, _, number = where.partition("#")
+    header = re.compile(rf"^\s*\[\[?\s*{re.escape(base)}\s*\]\]?\s*(#.*)?$")
+    any_header = re.compile(r"^\s*\[")
+    assignment = re.compile(rf"^\s*{re.escape(key)}\s*=")
+    inside, seen, header_line = not base, 0, None
+    for line_number, line in enumerate(text.splitlines(), 1):
+        if base and header.match(line):
+            seen += 1
+            inside = not number or seen == int(number)
+            header_line = line_number if inside else header_line
+        elif any_header.match(line):
+            inside = False
+        elif inside and assignment.match(line):
+            return line_number
+    return header_line
+
+
+def parse_definition(text: str, file: str) -> Definition:
+    """Parse a definition's TOML text; ``file`` is named in errors.
+
+    Raises
+    ------
+    DefinitionError
+        As for `read_definition`.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(f"{file} is not valid TOML: {error}") from error
+    top = _Table(values, "", text, file)
+    top.check_keys(
+        ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
+         "training_until", "partitions", "look_ahead_days", "coarse", "covariates", "method")
+    )  # fmt: skip
+    name = top.get("name", str, "a text")
+    if not _NAME.match(name):
+        raise top.error("name", "lower-case letters, digits and hyphens, at most 40")
+    partitions = top.get("partitions", str, "a text", "all")
+    if partitions != "all":
+        raise top.error("partitions", "'all', the only scheme there is")
+    look_ahead = top.get("look_ahead_days", int, "a whole number of days", 0)
+    if look_ahead < 0:
+        raise top.error("look_ahead_days", "0 or more")
+    definition = Definition(
+        name=name,
+        title=top.get("title", str, "a text"),
+        description=top.get("description", str, "a text").strip(),
+        license=top.get("license", str, "an SPDX identifier or 'other'"),
+        citation=top.get("citation", str, "a text", " ").strip(),
+        bbox=_bbox(top),
+        grid=_grid(top),
+        depths=_depths(top),
+        training_until=top.get("training_until", date, "a day, YYYY-MM-DD without quotes"),
+        coarse=_coarse(top.table("coarse")),
+        covariates=_covariates(top),
+        method=_method(top.table("method")),
+        partitions=partitions,
+        look_ahead_days=look_ahead,
+    )
+    try:
+        definition.output_grid()
+        definition.coarse_grid()
+    except SmcatalogError as error:
+        raise top.error("bbox", f"a box on both grids ({error})") from error
+    return definition
+
+
+def _bbox(top: _Table) -> tuple[float, float, float, float]:
+    expected = "[west, south, east, north] in degrees"
+    box = top.get("bbox", list, expected)
+    if len(box) != 4 or not all(isinstance(x, float | int) for x in box):  # noqa: PLR2004
+        raise top.error("bbox", expected)
+    west, south, east, north = (float(x) for x in box)
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):  # noqa: PLR2004
+        raise top.error("bbox", expected)
+    return west, south, east, north
+
+
+def _grid(table: _Table) -> str:
+    name = table.get("grid", str, "the name of a grid")
+    try:
+        return grid(name).name
+    except SmcatalogError as error:
+        raise table.error("grid", f"the name of a grid ({error})") from error
+
+
+def _depths(top: _Table) -> tuple[Depth, ...]:
+    expected = "a list of [top, bottom] in metres, at least one"
+    pairs = top.get("depths", list, expected)
+    try:
+        depths = tuple(Depth(float(a), float(b)) for a, b in pairs)
+    except (TypeError, ValueError, SmcatalogError) as error:
+        raise top.error("depths", expected) from error
+    if not depths:
+        raise top.error("depths", expected)
+    return depths
+
+
+def _variable(table: _Table) -> str:
+    name = table.get("variable", str, "a variable's canonical name")
+    try:
+        return variable(name).name
+    except NotFoundError as error:
+        raise table.error("variable", f"a variable's canonical name ({error})") from error
+
+
+def _coarse(table: _Table) -> Coarse:
+    table.check_keys(("source", "variable", "grid", "min_coverage"))
+    coverage = table.get("min_coverage", float, "a share between 0 and 1", 0.5)
+    if not 0 < coverage <= 1:
+        raise table.error("min_coverage", "a share above 0 and at most 1")
+    return Coarse(
+        source=table.get("source", str, "the name of a source"),
+        variable=_variable(table),
+        grid=_grid(table),
+        min_coverage=coverage,
+    )
+
+
+def _covariates(top: _Table) -> tuple[Covariate, ...]:
+    tables = top.get("covariates", list, "one or more [[covariates]]")
+    if not tables:
+        raise top.error("covariates", "one or more [[covariates]]")
+    found = []
+    for number, values in enumerate(tables, 1):
+        table = _Table(values, f"covariates#{number}", top.text, top.file)
+        table.check_keys(("variable", "source", "time"))
+        rules = ", ".join(f"'{rule}'" for rule in TimeRule)
+        rule = table.get("time", str, f"one of {rules}")
+        if rule not in set(TimeRule):
+            raise table.error("time", f"one of {rules}")
+        source = table.get("source", str, "the name of a source")
+        found.append(Covariate(_variable(table), source, TimeRule(rule)))
+    if len({c.variable for c in found}) != len(found):
+        raise top.error("covariates", "of different variables")
+    return tuple(found)
+
+
+def _method(table: _Table) -> MethodChoice:
+    table.check_keys(("name", "parameters"))
+    parameters = table.get("parameters", dict, "a table", {})
+    return MethodChoice(table.get("name", str, "the name of a method"), parameters)

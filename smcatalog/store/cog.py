@@ -1,0 +1,173 @@
+"""Cloud Optimized GeoTIFFs: written by GDAL's own driver, checked, read by window."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from smcatalog.core.errors import StoreError
+from smcatalog.core.grids import Grid
+
+__all__ = ["CogBand", "read_cog", "validate_cog", "write_cog"]
+
+_BLOCK: Final = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CogBand:
+    """One band of a file.
+
+    Parameters
+    ----------
+    values : ndarray of int, shape (rows, columns)
+        Stored values.
+    description : str
+        Name of the band.
+    scale, offset : float
+        ``value = stored * scale + offset``.
+    unit : str
+        Unit of the value.
+    """
+
+    values: NDArray[np.integer]
+    description: str
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = "1"
+
+
+def write_cog(
+    path: Path, bands: Sequence[CogBand], grid: Grid, *, nodata: int, resampling: str
+) -> None:
+    """Write bands of one type as a Cloud Optimized GeoTIFF.
+
+    The same content gives the same bytes, whatever the number of threads.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    bands : sequence of CogBand
+        All of one type and of the grid's shape.
+    grid : Grid
+        Their geometry.
+    nodata : int
+        Stored value that means *no value*, for all bands.
+    resampling : str
+        How overviews are made: ``average``, ``nearest``, ``mode``.
+
+    Raises
+    ------
+    StoreError
+        When bands and grid do not fit together or GDAL refuses.
+    """
+    stack = _stack(bands, grid)
+    count, height, width = stack.shape
+    profile: dict[str, Any] = {
+        "driver": "COG",
+        "width": width,
+        "height": height,
+        "count": count,
+        "dtype": stack.dtype.name,
+        "crs": grid.crs.to_wkt() if grid.crs.epsg is None else f"EPSG:{grid.crs.epsg}",
+        "transform": grid.transform,
+        "nodata": nodata,
+        "compress": "DEFLATE",  # read by every client, browsers included
+        "predictor": "YES",
+        "blocksize": _BLOCK,
+        "interleave": "BAND" if count > 1 else None,
+        "overview_resampling": resampling,
+        "bigtiff": "IF_SAFER",
+        "num_threads": 1,
+    }
+    try:
+        with rasterio.open(path, "w", **{k: v for k, v in profile.items() if v is not None}) as out:
+            out.write(stack)
+            out.descriptions = [band.description for band in bands]
+            out.scales = [band.scale for band in bands]
+            out.offsets = [band.offset for band in bands]
+            out.units = [band.unit for band in bands]
+    except (RasterioIOError, RasterioError) as error:
+        raise StoreError(f"cannot write {path.name}: {error}") from error
+
+
+def _stack(bands: Sequence[CogBand], grid: Grid) -> NDArray[np.integer]:
+    if not bands:
+        raise StoreError("a file needs at least one band")
+    shapes = {band.values.shape for band in bands}
+    types = {band.values.dtype for band in bands}
+    if shapes != {grid.shape} or len(types) != 1:
+        raise StoreError(
+            f"bands of shapes {shapes} and types {types} do not fit the grid {grid.name} {grid.shape}"
+        )
+    return np.stack([band.values for band in bands])
+
+
+def validate_cog(path: Path) -> None:
+    """Reopen a file and check that it is a valid Cloud Optimized GeoTIFF.
+
+    Raises
+    ------
+    StoreError
+        When it is not; the message says why.
+    """
+    from rio_cogeo.cogeo import cog_validate  # noqa: PLC0415 - slow to import
+
+    try:
+        valid, errors, problems = cog_validate(path, strict=True, quiet=True)
+    except RasterioError as error:
+        raise StoreError(f"{path.name} cannot be reopened after writing: {error}") from error
+    if not valid:
+        raise StoreError(f"{path.name} is not a valid COG: {'; '.join([*errors, *problems])}")
+
+
+def read_cog(
+    path: Path,
+    *,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+    bands: Sequence[int] | None = None,
+) -> NDArray[Any]:
+    """Read stored values of a window.
+
+    Parameters
+    ----------
+    path : Path
+        A file of the store.
+    rows, columns : slice
+        The window, in pixels; all by default.
+    bands : sequence of int, optional
+        From 1; all by default.
+
+    Returns
+    -------
+    ndarray, shape (bands, rows, columns)
+        As stored, unscaled.
+
+    Raises
+    ------
+    StoreError
+        When the file is missing or damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", NotGeoreferencedWarning)
+            with rasterio.open(path) as source:
+                r0, r1, _ = rows.indices(source.height)
+                c0, c1, _ = columns.indices(source.width)
+                window = Window(c0, r0, c1 - c0, r1 - r0)
+                stored: NDArray[Any] = source.read(
+                    list(bands) if bands is not None else None, window=window
+                )
+    except (RasterioError, NotGeoreferencedWarning) as error:
+        raise StoreError(f"cannot read {path.name} in the store: {error}") from error
+    return stored
