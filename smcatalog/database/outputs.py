@@ -32,6 +32,7 @@ __all__ = [
     "NewMap",
     "ProductVersionRecord",
     "find_model",
+    "find_product",
     "live_maps",
     "load_map",
     "lock_day",
@@ -181,6 +182,12 @@ def _find_version(
         .where(Product.name == name, ProductVersion.fingerprint == recipe_fingerprint)
     ).one_or_none()
     return ProductVersionRecord(row.id, row.product_id, name, row.number) if row else None
+
+
+def find_product(connection: Connection, name: str) -> int | None:
+    """Return the key of a product, or None when it was never produced here."""
+    found: int | None = connection.scalar(select(Product.id).where(Product.name == name))
+    return found
 
 
 def product_version(connection: Connection, name: str) -> ProductVersionRecord:

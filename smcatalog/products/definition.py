@@ -83,6 +83,10 @@ class Definition:
         Name of the output grid.
     depths : tuple of Depth
         What the maps' bands stand for.
+    first_day : date
+        First day that maps are made for.
+    last_day : date or None
+        Last day, or None for a product that goes on.
     training_until : date
         Training horizon: models learn nothing from later days.
     look_ahead_days : int
@@ -105,12 +109,14 @@ class Definition:
     bbox: BBox
     grid: str
     depths: tuple[Depth, ...]
+    first_day: date
     training_until: date
     coarse: Coarse
     covariates: tuple[Covariate, ...]
     method: MethodChoice
     partitions: str = "all"
     look_ahead_days: int = 0
+    last_day: date | None = None
 
     def output_grid(self) -> Grid:
         """Return the window of the output grid that covers the region."""
@@ -123,13 +129,15 @@ class Definition:
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, as it is stored and fingerprinted."""
         plain = asdict(self)
-        plain["training_until"] = self.training_until.isoformat()
+        for name in ("first_day", "last_day", "training_until"):
+            day: date | None = plain[name]
+            plain[name] = day and day.isoformat()
         plain["bbox"] = list(self.bbox)
         plain["method"]["parameters"] = dict(self.method.parameters)
         return plain
 
     @property
     def recipe_fingerprint(self) -> str:
-        """Fingerprint of everything that can change a map: titles and the like left out."""
-        words = {"title", "description", "license", "citation"}
-        return fingerprint({k: v for k, v in self.as_dict().items() if k not in words})
+        """Fingerprint of everything that can change a map: words and the span of days left out."""
+        harmless = {"title", "description", "license", "citation", "first_day", "last_day"}
+        return fingerprint({k: v for k, v in self.as_dict().items() if k not in harmless})

@@ -20,6 +20,7 @@ from smcatalog.products.definition import Coarse, Covariate, Definition, MethodC
 __all__ = ["builtin_names", "load_builtin", "read_definition"]
 
 _NAME: Final = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
+_DAY: Final = "a day, YYYY-MM-DD without quotes"
 _T = TypeVar("_T")
 
 
@@ -136,7 +137,7 @@ def parse_definition(text: str, file: str) -> Definition:
     top = _Table(values, "", text, file)
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
-         "training_until", "partitions", "look_ahead_days", "coarse", "covariates", "method")
+         "first_day", "last_day", "training_until", "partitions", "look_ahead_days", "coarse", "covariates", "method")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
@@ -156,7 +157,9 @@ def parse_definition(text: str, file: str) -> Definition:
         bbox=_bbox(top),
         grid=_grid(top),
         depths=_depths(top),
-        training_until=top.get("training_until", date, "a day, YYYY-MM-DD without quotes"),
+        first_day=top.get("first_day", date, _DAY),
+        last_day=top.get("last_day", date, _DAY) if "last_day" in values else None,
+        training_until=top.get("training_until", date, _DAY),
         coarse=_coarse(top.table("coarse")),
         covariates=_covariates(top),
         method=_method(top.table("method")),

@@ -9,5 +9,16 @@
 from smcatalog.resample.area import AreaWeights, area_weights
 from smcatalog.resample.binning import CellIndex, Coarse, cell_index
 from smcatalog.resample.refining import refine
+from smcatalog.resample.regrid import layer_grid, overlap, regrid
 
-__all__ = ["AreaWeights", "CellIndex", "Coarse", "area_weights", "cell_index", "refine"]
+__all__ = [
+    "AreaWeights",
+    "CellIndex",
+    "Coarse",
+    "area_weights",
+    "cell_index",
+    "layer_grid",
+    "overlap",
+    "refine",
+    "regrid",
+]

@@ -1,0 +1,198 @@
+"""Commands that bring data in and make maps."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smcatalog.cli.database import ensure_ready
+from smcatalog.cli.output import ExitCode, bar, complain, print_json, print_table, say
+from smcatalog.core.errors import NotFoundError
+from smcatalog.core.settings import Settings
+from smcatalog.core.time import parse_day
+
+if TYPE_CHECKING:
+    from ingest.service import FileResult
+    from smcatalog.products import Definition
+    from smcatalog.services.workspace import Workspace
+
+__all__ = ["find_definition", "open_workspace", "products_app", "register"]
+
+products_app = typer.Typer(help="Declared products.")
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+From = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
+To = Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")]
+
+
+def open_workspace(settings: Settings) -> Workspace:
+    """Open database and store; the private cluster is started when it is down."""
+    from smcatalog.services.workspace import Workspace
+
+    ensure_ready(settings)
+    return Workspace.open(settings)
+
+
+def find_definition(settings: Settings, name: str) -> Definition:
+    """Return the declared product of a name: one that was added, or one that comes with the package."""
+    from smcatalog.products import builtin_names, load_builtin, read_definition
+
+    added = _added(settings) / f"{name}.toml"
+    if added.is_file() and added.parent == _added(settings):
+        return read_definition(added)
+    if name not in builtin_names():
+        raise NotFoundError(
+            f"no product is called '{name}'; there are {', '.join(_names(settings))}. "
+            "Declare one with 'smcatalog products add FILE'"
+        )
+    return load_builtin(name)
+
+
+def _added(settings: Settings) -> Path:
+    return settings.home / "products"
+
+
+def _names(settings: Settings) -> list[str]:
+    from smcatalog.products import builtin_names
+
+    return sorted({*builtin_names(), *(path.stem for path in _added(settings).glob("*.toml"))})
+
+
+@products_app.command("list")
+def products_list(context: typer.Context, json: Json = False) -> None:
+    """List the declared products."""
+    found = [find_definition(context.obj, name) for name in _names(context.obj)]
+    if json:
+        print_json([definition.as_dict() for definition in found])
+    else:
+        print_table(("product", "title"), [(d.name, d.title) for d in found])
+
+
+@products_app.command("show")
+def products_show(context: typer.Context, name: str) -> None:
+    """Show a product's recipe as JSON."""
+    definition = find_definition(context.obj, name)
+    print_json({**definition.as_dict(), "fingerprint": definition.recipe_fingerprint})
+
+
+@products_app.command("add")
+def products_add(context: typer.Context, file: Path) -> None:
+    """Declare a product from a TOML file; a copy is kept in the home."""
+    from smcatalog.methods import create
+    from smcatalog.products import read_definition
+
+    definition = read_definition(file)
+    create(definition.method.name, definition.method.parameters)
+    folder = _added(context.obj)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{definition.name}.toml"
+    temporary = target.with_suffix(".new")
+    temporary.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    temporary.replace(target)
+    say(f"declared {definition.name}: 'smcatalog produce {definition.name}' makes its maps")
+
+
+def _ingest(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders and zips.")],
+    json: Json = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name every file, not only the refused ones.")
+    ] = False,
+) -> None:
+    """Ingest granules and station archives: files, folders and zips.
+
+    Known files are left alone. Unfit files are refused with a reason, the rest goes in; then the exit
+    code is 3.
+    """
+    from ingest.service import ingest
+
+    def tell(result: FileResult) -> None:
+        if json:
+            return
+        if result.outcome == "refused":
+            complain(f"refused: {result.name}: {result.reason}")
+        elif verbose:
+            say(f"{result.outcome}: {result.name} ({result.source or 'unchanged'})")
+
+    report = ingest(open_workspace(context.obj), paths, tell=tell)
+    if json:
+        print_json(report)
+    else:
+        layers = sum(file.layers for file in report.files)
+        observations = sum(file.observations for file in report.files)
+        say(
+            f"{report.count('ingested')} files ingested ({layers} layers, {observations} observations), "
+            f"{report.count('known')} known, {report.count('refused')} refused"
+        )
+    if report.refused:
+        raise typer.Exit(ExitCode.IN_PART)
+
+
+def _plan(
+    context: typer.Context, product: str, first: From = None, last: To = None, json: Json = False
+) -> None:
+    """Say what is missing or stale, and why."""
+    from smcatalog.database.engine import transaction
+    from smcatalog.database.outputs import find_product
+    from smcatalog.services.plan import DayState, make_plan
+
+    definition = find_definition(context.obj, product)
+    days = _days(first, last)
+    plan = transaction(
+        open_workspace(context.obj).engine,
+        lambda c: make_plan(c, definition, find_product(c, definition.name), *days),
+    )
+    if json:
+        print_json(
+            [
+                {"day": d.day, "period": str(d.period), "state": d.state, "reason": d.reason,
+                 "item_id": d.item_id, "status": d.status}
+                for d in plan.days
+            ]
+        )  # fmt: skip
+    else:
+        for day in plan.days:
+            if day.state is not DayState.CURRENT:
+                say(f"{day.day} {day.state}: {day.reason}")
+        say(", ".join(f"{len(plan.in_state(state))} {state}" for state in DayState))
+    if plan.in_state(DayState.REFUSED):
+        raise typer.Exit(ExitCode.IN_PART)
+
+
+def _days(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    return parse_day(first) if first else None, parse_day(last) if last else None
+
+
+def _produce(
+    context: typer.Context, product: str, first: From = None, last: To = None, json: Json = False
+) -> None:
+    """Fit, map and publish what is missing or stale, in this process.
+
+    Days that cannot be made are named with their reason; then the exit code is 3.
+    """
+    from smcatalog.services.produce import produce
+
+    definition = find_definition(context.obj, product)
+    report = produce(open_workspace(context.obj), definition, *_days(first, last), bar)
+    if json:
+        print_json(report)
+    else:
+        for day in report.refused:
+            complain(f"refused: {day.day}: {day.reason}")
+        say(
+            f"{report.product} v{report.version}: {report.count('made')} maps made, "
+            f"{report.count('current')} current, {report.count('refused')} refused"
+        )
+    if report.refused:
+        raise typer.Exit(ExitCode.IN_PART)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the root."""
+    app.command("ingest")(_ingest)
+    app.command("plan")(_plan)
+    app.command("produce")(_produce)

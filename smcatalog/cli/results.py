@@ -1,0 +1,130 @@
+"""Commands that show what was made: validation, pictures, serving, benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smcatalog.cli.data import find_definition, open_workspace
+from smcatalog.cli.database import ensure_ready
+from smcatalog.cli.output import print_json, print_table, say
+from smcatalog.core.settings import Settings
+from smcatalog.core.time import parse_day
+
+__all__ = ["register"]
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def _validate(
+    context: typer.Context,
+    product: str,
+    by: Annotated[str, typer.Option(help="station, network, month or all.")] = "station",
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
+    json: Json = False,
+) -> None:
+    """Score maps against stations, beside the coarse product they were made from."""
+    from smcatalog.services.validate import Grouping, validate
+
+    workspace = open_workspace(context.obj)
+    report = validate(
+        workspace.engine,
+        workspace.store,
+        product,
+        by=Grouping.parse(by),
+        first=parse_day(first) if first else None,
+        last=parse_day(last) if last else None,
+    )
+    if json:
+        print_json(report)
+        return
+    print_table(report.columns(), report.rows())
+    say(
+        "bias is map minus station; scores in m³ m⁻³; 'coarse' is the coarse product at the same pairs"
+    )
+
+
+def _picture(
+    context: typer.Context,
+    product: str,
+    day: Annotated[str, typer.Argument(help="Day that the map is dated by, YYYY-MM-DD.")],
+    out: Annotated[Path, typer.Argument(help="PNG file to write.")],
+) -> None:
+    """Draw the map of a day beside the coarse cells it came from."""
+    from smcatalog.services.picture import draw_map
+
+    definition = find_definition(context.obj, product)
+    draw_map(open_workspace(context.obj), definition, parse_day(day), out)
+    say(f"wrote {out}")
+
+
+def _serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the STAC API and the maps' files, as a role that can only read."""
+    import uvicorn
+
+    from smcatalog.api.app import create_app
+    from smcatalog.api.settings import ApiSettings
+
+    settings: Settings = context.obj
+    ensure_ready(settings)
+    app = create_app(
+        ApiSettings(
+            database_url=_api_database_url(settings),
+            store_root=settings.store,
+            public_url=settings.public_url,
+        )
+    )
+    say(f"STAC API on http://{host}:{port}")
+    uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+def _api_database_url(settings: Settings) -> str:
+    from smcatalog.core.errors import ConfigurationError
+    from smcatalog.database.cluster import Cluster
+
+    if settings.api_database_url is not None:
+        return settings.api_database_url
+    if settings.database_url is not None:
+        raise ConfigurationError(
+            "SMCATALOG_DATABASE_URL names a database for workers; name one for a role that can only "
+            "read in SMCATALOG_API_DATABASE_URL, e.g. with user smcatalog_api"
+        )
+    return Cluster(settings.home).libpq_url("smcatalog_api")
+
+
+def _bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which figures; all by default.")
+    ] = None,
+    json: Json = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
+) -> None:
+    """Run the benchmarks: each figure is a ratio of two things timed in the same run."""
+    from smcatalog.bench import figures, run
+
+    if listing:
+        print_table(("figure", "what it compares"), [(f.name, f.title) for f in figures()])
+        return
+    measured = list(run(names or []))
+    if json:
+        print_json(measured)
+    else:
+        print_table(
+            ("figure", "ours s", "reference s", "ratio", "what"),
+            [(m.name, m.ours, m.reference, m.ratio, m.title) for m in measured],
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the root."""
+    app.command("validate")(_validate)
+    app.command("picture")(_picture)
+    app.command("serve")(_serve)
+    app.command("bench")(_bench)

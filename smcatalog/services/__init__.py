@@ -1,0 +1,1 @@
+"""What people and workers ask for: plan, fit, produce, publish, validate."""
