@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
 from ingest.files import Candidate, walk
-from ingest.granules import Granule, examine, read
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.fingerprint import sha256_file
 from smcatalog.core.raster import Raster
@@ -35,6 +34,9 @@ from smcatalog.database.observations import record_series, record_site
 from smcatalog.resample import layer_grid, regrid
 from smcatalog.services.layers import write_layer
 from smcatalog.services.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ingest.granules import Granule
 
 __all__ = ["FileResult", "IngestReport", "ingest"]
 
@@ -125,6 +127,8 @@ def _ingest_file(
     try:
         if candidate.problem is None and _is_known(candidate, known):
             return FileResult(candidate.name, _KNOWN)
+        from ingest.granules import examine  # noqa: PLC0415 - brings in all readers' libraries
+
         granule = examine(candidate)
         result = _ingest_granule(workspace, candidate, granule)
     except RefusedInput as error:
@@ -141,6 +145,8 @@ def _is_known(candidate: Candidate, known: set[tuple[str, str]]) -> bool:
 
 
 def _ingest_granule(workspace: Workspace, candidate: Candidate, granule: Granule) -> FileResult:
+    from ingest.granules import read  # noqa: PLC0415 - as above
+
     identity = granule.identity
     record = GranuleRecord(
         source=identity.source,

@@ -7,9 +7,11 @@ from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
+from sklearn.ensemble import RandomForestRegressor
 
 from smcatalog.core.errors import StoreError
-from smcatalog.methods.base import Matrix, Method
+from smcatalog.methods.base import Method
+from smcatalog.methods.values import Matrix
 
 __all__ = ["RandomForest"]
 
@@ -38,7 +40,6 @@ class RandomForest(Method):
     """
 
     name: ClassVar[str] = "random_forest"
-    version: ClassVar[int] = 1
     suffix: ClassVar[str] = ".joblib"
 
     forest_: Any
@@ -67,8 +68,6 @@ class RandomForest(Method):
         return dict(zip(self.feature_names_, shares, strict=True))
 
     def _fit(self, features: Matrix, target: Matrix) -> None:
-        from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415 - slow; plans need none
-
         forest = RandomForestRegressor(
             n_estimators=self.n_estimators,
             min_samples_leaf=self.min_samples_leaf,

@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from smcatalog.methods.base import Matrix, Method
+from smcatalog.methods.base import Method
+from smcatalog.methods.values import Matrix
 
 __all__ = ["LinearRegression"]
 
@@ -31,7 +32,6 @@ class LinearRegression(Method):
     """
 
     name: ClassVar[str] = "linear_regression"
-    version: ClassVar[int] = 1
     suffix: ClassVar[str] = ".json"
 
     centre_: Matrix

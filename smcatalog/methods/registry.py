@@ -1,20 +1,51 @@
-"""The methods there are, by name."""
+"""The methods there are, by name.
+
+A method's module is imported when it is used: planning a night needs names and versions only, and
+scikit-learn takes longer to import than a night with nothing to do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smcatalog.core.errors import NotFoundError, UsageError
-from smcatalog.methods.base import Method
-from smcatalog.methods.forest import RandomForest
-from smcatalog.methods.linear import LinearRegression
 
-__all__ = ["create", "load", "method_names"]
+if TYPE_CHECKING:
+    from smcatalog.methods.base import Method
 
-_METHODS: Final[dict[str, type[Method]]] = {
-    method.name: method for method in (RandomForest, LinearRegression)
+__all__ = ["create", "load", "method_names", "recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a method is and which version of it.
+
+    Parameters
+    ----------
+    module, factory : str
+        Module under ``smcatalog.methods`` and class in it.
+    version : int
+        Raised whenever the same samples and declared parameters would give another model or map.
+    """
+
+    module: str
+    factory: str
+    version: int
+
+    def resolve(self) -> type[Method]:
+        found: type[Method] = getattr(
+            import_module(f"smcatalog.methods.{self.module}"), self.factory
+        )
+        return found
+
+
+_METHODS: Final[dict[str, _Entry]] = {
+    "linear_regression": _Entry("linear", "LinearRegression", 1),
+    "random_forest": _Entry("forest", "RandomForest", 1),
 }
 
 
@@ -23,13 +54,24 @@ def method_names() -> list[str]:
     return sorted(_METHODS)
 
 
-def _class(name: str) -> type[Method]:
+def _entry(name: str) -> _Entry:
     try:
         return _METHODS[name]
     except KeyError:
         raise NotFoundError(
             f"no method is called '{name}'; there are {', '.join(method_names())}"
         ) from None
+
+
+def recipe(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name, version and declared parameters: what else than the samples decides a model.
+
+    Raises
+    ------
+    NotFoundError
+        When no method is called so.
+    """
+    return {"method": name, "version": _entry(name).version, "parameters": dict(parameters)}
 
 
 def create(name: str, parameters: Mapping[str, Any]) -> Method:
@@ -42,7 +84,7 @@ def create(name: str, parameters: Mapping[str, Any]) -> Method:
     UsageError
         When it has no such parameter.
     """
-    method = _class(name)()
+    method = _entry(name).resolve()()
     known = method.get_params()
     unknown = sorted(set(parameters) - set(known))
     if unknown:
@@ -55,4 +97,4 @@ def create(name: str, parameters: Mapping[str, Any]) -> Method:
 
 def load(name: str, path: Path) -> Method:
     """Return a fitted method from a file whose checksum the caller has verified."""
-    return _class(name).load(path)
+    return _entry(name).resolve().load(path)

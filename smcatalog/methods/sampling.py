@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid
-from smcatalog.methods.base import Covariates, Samples
+from smcatalog.methods.values import Covariates, Samples
 from smcatalog.resample import cell_index
 
 __all__ = ["coarse_samples", "join_samples"]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, vstack
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid
@@ -86,6 +85,8 @@ def area_weights(source: Grid, target: Grid) -> AreaWeights:
     UsageError
         When the projections' rows are not parallels with even steps of longitude.
     """
+    from scipy.sparse import csr_array, vstack  # noqa: PLC0415 - slow; most runs need none
+
     rows, _ = target.shape
     blocks = [
         _rows(source, target, first, min(first + _ROWS_AT_ONCE, rows))
@@ -96,6 +97,8 @@ def area_weights(source: Grid, target: Grid) -> AreaWeights:
 
 def _rows(source: Grid, target: Grid, first: int, last: int) -> Any:
     """Return the matrix for the target rows ``first`` to ``last`` (excluded)."""
+    from scipy.sparse import coo_array  # noqa: PLC0415 - as above
+
     _, width = target.shape
     height_s, width_s = source.shape
     n_strips = (last - first) * _STRIPS

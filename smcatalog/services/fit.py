@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,17 @@ from smcatalog.database.outputs import (
     find_model,
     record_model,
 )
-from smcatalog.methods import Method, Samples, coarse_samples, create, join_samples, load
+from smcatalog.methods import Samples, create, load
+from smcatalog.methods.sampling import coarse_samples, join_samples
 from smcatalog.products import Definition
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.plan import Plan
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.workspace import Workspace
 from smcatalog.validation.metrics import Moments
+
+if TYPE_CHECKING:
+    from smcatalog.methods.base import Method
 
 __all__ = ["ensure_model", "gather_samples"]
 

@@ -15,7 +15,7 @@ from smcatalog.core.maps import MapStatus
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord, layers_of, refusals_of
 from smcatalog.database.outputs import LiveMap, live_maps
-from smcatalog.methods import create
+from smcatalog.methods import recipe as method_recipe
 from smcatalog.products import Covariate, Definition, TimeRule
 
 __all__ = ["ALGORITHM", "DayInputs", "DayState", "Plan", "PlannedDay", "make_plan"]
@@ -229,11 +229,10 @@ def _missing(definition: Definition, day: DayInputs) -> list[Covariate]:
 
 
 def _model_fingerprint(definition: Definition, recipe: str, training: Sequence[DayInputs]) -> str:
-    method = create(definition.method.name, definition.method.parameters)
     content: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "recipe": recipe,
-        "method": method.recipe(),
+        "method": method_recipe(definition.method.name, definition.method.parameters),
         "samples": [[day.period.start, day.period.end, day.checksums()] for day in training],
     }
     return fingerprint(content)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from smcatalog.database.outputs import (
     ProductVersionRecord,
     register_product,
 )
-from smcatalog.methods import Method
 from smcatalog.products import Definition
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.fit import ensure_model
@@ -30,6 +29,9 @@ from smcatalog.services.plan import DayInputs, DayState, Plan, PlannedDay, make_
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.publish import announce_collection, publish, write_map_files
 from smcatalog.services.workspace import Workspace
+
+if TYPE_CHECKING:
+    from smcatalog.methods.base import Method
 
 __all__ = ["DayResult", "ProduceReport", "predict_map", "produce"]
 
