@@ -59,7 +59,7 @@ def _plain(value: Any) -> Any:  # noqa: C901, PLR0911 - a table, one line a kind
             return {str(key): _plain(item) for key, item in value.items()}
         case set() | frozenset():
             return sorted(_plain(item) for item in value)
-        case Sequence():
+        case Sequence() if not isinstance(value, bytes | bytearray | memoryview):
             return [_plain(item) for item in value]
     raise UsageError(f"a fingerprint cannot be taken of a {type(value).__name__}: {value!r}")
 

@@ -134,13 +134,12 @@ class Grid:
         if r1 <= r0 or c1 <= c0:
             raise UsageError(f"an empty window of grid {self.name}: rows {rows}, columns {columns}")
         row, column = self.row + r0, self.column + c0
-        return replace(
-            self,
-            name=f"{self.base}[{row}:{row + r1 - r0},{column}:{column + c1 - c0}]",
-            geobox=self.geobox[r0:r1, c0:c1],
-            row=row,
-            column=column,
-        )
+        rows, columns = slice(row, row + r1 - r0), slice(column, column + c1 - c0)
+        # cut from the whole grid where it is known: a window of a window is the same to the last bit
+        whole = EASE2_GRIDS.get(self.base)
+        box = self.geobox[r0:r1, c0:c1] if whole is None else whole.geobox[rows, columns]
+        name = f"{self.base}[{rows.start}:{rows.stop},{columns.start}:{columns.stop}]"
+        return replace(self, name=name, geobox=box, row=row, column=column)
 
     def crop(self, bbox: BBox, *, whole_cells: bool = False) -> Grid:
         """Return the smallest window that covers a box.
@@ -206,11 +205,13 @@ class Grid:
 
     def bbox(self) -> BBox:
         """Return the box around the grid in degrees: west, south, east, north."""
+        box = self.geobox.boundingbox
+        edges = (float(box.left), float(box.bottom), float(box.right), float(box.top))
         if self.crs.epsg == 4326:  # noqa: PLR2004 - WGS 84
-            box = self.geobox.boundingbox
-        else:
-            box = self.geobox.geographic_extent.boundingbox
-        return (float(box.left), float(box.bottom), float(box.right), float(box.top))
+            return edges
+        to_degrees = Transformer.from_crs(self.crs.wkt, "EPSG:4326", always_xy=True)
+        west, south, east, north = to_degrees.transform_bounds(*edges, densify_pts=41)
+        return west, south, east, north
 
 
 def _number(value: float) -> str:
@@ -275,6 +276,6 @@ def grid(name: str) -> Grid:
             float(west), float(north), (float(dx), float(dy)), (int(rows), int(columns))
         )
     raise NotFoundError(
-        f"no grid is called '{name}'; there are {', '.join(EASE2_GRIDS)}, windows such as "
+        f"no grid is called '{name}'; there are {', '.join(sorted(EASE2_GRIDS))}, windows such as "
         "'M01[0:36,0:36]' and degree grids such as 'latlon(-180,90,0.25,0.25,1440,720)'"
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from smcatalog.core.time import Period
-from smcatalog.database.models import Granule, Layer, LayerGranule, Quarantine
+from smcatalog.database.models import Granule, Layer, LayerGranule, MapLayer, Quarantine
 
 __all__ = [
     "GranuleRecord",
@@ -20,6 +21,7 @@ __all__ = [
     "find_granule",
     "known_files",
     "layers_of",
+    "layers_of_map",
     "record_granule",
     "record_layer",
     "refusals_of",
@@ -217,6 +219,23 @@ def _link(connection: Connection, layer_id: int, granule_id: int) -> None:
     )
 
 
+_RECORD: Final = (
+    Layer.id,
+    Layer.source,
+    Layer.variable,
+    Layer.grid,
+    Layer.start_time,
+    Layer.end_time,
+    Layer.key,
+    Layer.sha256,
+)
+
+
+def _record(row: Any) -> LayerRecord:
+    key, source, variable, grid, start, end, file, sha256 = row
+    return LayerRecord(key, source, variable, grid, _period(start, end), file, sha256)
+
+
 def layers_of(
     connection: Connection, wanted: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], list[LayerRecord]]:
@@ -229,32 +248,26 @@ def layers_of(
     """
     pairs = list(wanted)
     rows = connection.execute(
-        select(
-            Layer.id,
-            Layer.source,
-            Layer.variable,
-            Layer.grid,
-            Layer.start_time,
-            Layer.end_time,
-            Layer.key,
-            Layer.sha256,
-        )
+        select(*_RECORD)
         .where(tuple_(Layer.source, Layer.variable).in_(pairs), Layer.superseded_at.is_(None))
         .order_by(Layer.start_time, Layer.grid)
     )
     found: dict[tuple[str, str], list[LayerRecord]] = {pair: [] for pair in pairs}
     for row in rows:
-        record = LayerRecord(
-            row.id,
-            row.source,
-            row.variable,
-            row.grid,
-            _period(row.start_time, row.end_time),
-            row.key,
-            row.sha256,
-        )
-        found[row.source, row.variable].append(record)
+        record = _record(row)
+        found[record.source, record.variable].append(record)
     return found
+
+
+def layers_of_map(connection: Connection, map_id: int, role: str) -> list[LayerRecord]:
+    """Return the layers that a map was made of in a role: ``coarse`` or ``covariate``."""
+    rows = connection.execute(
+        select(*_RECORD)
+        .join(MapLayer, MapLayer.layer_id == Layer.id)
+        .where(MapLayer.map_id == map_id, MapLayer.role == role)
+        .order_by(Layer.id)
+    )
+    return [_record(row) for row in rows]
 
 
 def refuse(connection: Connection, refusals: Sequence[Refusal]) -> int:

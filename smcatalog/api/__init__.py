@@ -1,0 +1,1 @@
+"""The HTTP side: STAC API and the maps' files."""

@@ -1,0 +1,1 @@
+"""STAC: items and collections as values, and pgstac, which keeps them in the database."""

@@ -1,0 +1,61 @@
+"""Fixtures for all tests: real data, and databases on a private throw-away cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.databases import Database, Server, discard_server, server_home
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the cluster's home once, in the process that starts the others."""
+    if not hasattr(config, "workerinput"):
+        os.environ["SMCATALOG_TEST_HOME"] = str(server_home())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        discard_server(Path(os.environ["SMCATALOG_TEST_HOME"]))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real files of providers, which are not part of the repository."""
+    named = os.environ.get("SMCATALOG_REAL_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data are absent: there is no {folder} (set SMCATALOG_REAL_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Server:
+    """Private cluster with a template database that has everything of `upgrade`."""
+    return Server.get(Path(os.environ["SMCATALOG_TEST_HOME"]))
+
+
+@pytest.fixture
+def database(database_server: Server) -> Iterator[Database]:
+    """Fresh database with pgstac, our schema, roles and views; dropped after the test."""
+    with database_server.database() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def empty_database(database_server: Server) -> Iterator[Database]:
+    """Fresh database with nothing in it."""
+    with database_server.database(template="template0") as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def module_database(database_server: Server) -> Iterator[Database]:
+    """Fresh database for all tests of a module, which do not change what another one reads."""
+    with database_server.database() as fresh:
+        yield fresh

@@ -1,0 +1,214 @@
+"""Tiny valid files of every reader, written as their providers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import h5py
+import numpy as np
+import rasterio
+from affine import Affine
+from scipy.io import netcdf_file
+
+from ingest.files import Candidate
+from smcatalog.core.grids import grid
+
+ISMN_NAME = "NET_NET_First_sm_0.000000_0.050000_Probe_20200101_20200103.stm"
+ISMN_HEADER = "NET        NET        First_Place     -34.72835 146.29317  136.0 0.0000 0.0500 Probe X"
+TABLE_NAME = "OzNet_y1_cleaned_data.csv"
+LIST_NAME = "stations.csv"
+SMAP_NAME = "SMAP_20200101_20200103.nc"
+ERA5_NAME = "ERA5_20200101_20200102.nc"
+
+
+def candidate(path: Path, delivered: str | None = None) -> Candidate:
+    return Candidate(path, str(path), delivered or path.name)
+
+
+def _dimension(file: h5py.File, name: str, values: np.ndarray, **attributes: object) -> None:
+    data = file.create_dataset(name, data=values)
+    data.make_scale(name)
+    data.attrs.update(attributes)
+
+
+def smap_points(
+    path: Path,
+    cells: list[tuple[int, int]] | None = None,
+    values: list[float] | None = None,
+    *,
+    shift: float = 0.0,
+    retrievals: tuple[str, ...] = ("soil_moisture", "soil_moisture_dca"),
+) -> Path:
+    """Write a list of points at centres of M36 cells, moved by ``shift`` degrees east."""
+    cells = [(318, 872), (318, 872), (320, 874)] if cells is None else cells
+    values = [0.1, 0.2, 0.3] if values is None else values
+    longitude, latitude = _centres(cells)
+    with h5py.File(path, "w") as file:
+        _dimension(file, "index", np.arange(len(cells)))
+        if not cells:
+            return path
+        columns = {"latitude": latitude, "longitude": longitude + shift}
+        columns |= {name: np.array(values) + 0.01 * i for i, name in enumerate(retrievals)}
+        for name, column in columns.items():
+            data = file.create_dataset(name, data=column.astype("f4"))
+            data.attrs["_FillValue"] = np.array([np.nan], "f4")
+            data.dims[0].attach_scale(file["index"])
+    return path
+
+
+def _centres(cells: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    from pyproj import Transformer
+
+    whole = grid("M36")
+    x, y = whole.centres()
+    rows, columns = (np.array([c[i] for c in cells], int) for i in (0, 1))
+    back = Transformer.from_crs("EPSG:6933", "EPSG:4326", always_xy=True)
+    longitude, latitude = back.transform(x[columns], y[rows])
+    return np.asarray(longitude), np.asarray(latitude)
+
+
+def hours(first: date, count: int, skip: int = 0) -> np.ndarray:
+    start = np.datetime64(first, "h") + skip
+    return start + np.arange(count)
+
+
+def era5(
+    path: Path,
+    times: np.ndarray | None = None,
+    field: np.ndarray | None = None,
+    *,
+    latitudes: tuple[float, ...] = (-34.5, -34.75),
+    longitudes: tuple[float, ...] = (146.0, 146.25, 146.5),
+    land: bool = True,
+) -> Path:
+    """Write the layout of 2024 and later. ``field`` has the shape (time, latitude, longitude)."""
+    times = hours(date(2020, 1, 1), 48) if times is None else times
+    shape = (len(times), len(latitudes), len(longitudes))
+    field = np.full(shape, 0.25) if field is None else field
+    with h5py.File(path, "w") as file:
+        seconds = times.astype("datetime64[s]").astype("i8")
+        _dimension(file, "valid_time", seconds, units="seconds since 1970-01-01",
+                   calendar="proleptic_gregorian")  # fmt: skip
+        _dimension(file, "latitude", np.array(latitudes))
+        _dimension(file, "longitude", np.array(longitudes))
+        text = file.create_dataset("expver", data=["0001"] * len(times), dtype=h5py.string_dtype())
+        text.dims[0].attach_scale(file["valid_time"])
+        wanted = {"swvl1": (field, "m**3 m**-3")}
+        if land:
+            wanted["lsm"] = (np.full(shape, 0.75), "(0 - 1)")
+        for name, (values, unit) in wanted.items():
+            data = file.create_dataset(name, data=values.astype("f4"))
+            data.attrs["units"] = unit
+            data.attrs["_FillValue"] = np.array([np.nan], "f4")
+            for i, axis in enumerate(("valid_time", "latitude", "longitude")):
+                data.dims[i].attach_scale(file[axis])
+    return path
+
+
+def era5_old(path: Path, field: np.ndarray, *, first: date = date(2020, 1, 1)) -> Path:
+    """Write the old layout, NetCDF-3 with packed integers and two versions side by side.
+
+    ``field`` has the shape (time, expver, latitude, longitude) with latitude rising.
+    """
+    with netcdf_file(path, "w", version=2) as file:
+        for name, length in zip(("time", "expver", "latitude", "longitude"), field.shape, strict=True):
+            file.createDimension(name, length)
+        time = file.createVariable("time", "i4", ("time",))
+        time.units = "hours since 1900-01-01 00:00:00.0"
+        time.calendar = "gregorian"
+        origin = np.datetime64("1900-01-01", "h")
+        time[:] = (hours(first, field.shape[0]) - origin).astype(int)
+        file.createVariable("expver", "i4", ("expver",))[:] = [1, 5]
+        file.createVariable("latitude", "f4", ("latitude",))[:] = -34.75 + 0.25 * np.arange(field.shape[2])
+        file.createVariable("longitude", "f4", ("longitude",))[:] = 146 + 0.25 * np.arange(field.shape[3])
+        data = file.createVariable("swvl1", "i2", ("time", "expver", "latitude", "longitude"))
+        data.units = "m**3 m**-3"
+        data.scale_factor, data.add_offset = 0.0001, 0.3
+        data._FillValue = np.int16(-32767)
+        packed = np.rint((np.nan_to_num(field, nan=0.3) - 0.3) / 0.0001)
+        data[:] = np.where(np.isnan(field), -32767, packed).astype("i2")
+    return path
+
+
+def geotiff(
+    path: Path,
+    values: np.ndarray | None = None,
+    *,
+    crs: str | None = "EPSG:4326",
+    transform: Affine | None = None,
+    **profile: object,
+) -> Path:
+    values = np.full((4, 5), 150.0, "f4") if values is None else np.asarray(values)
+    bands = values if values.ndim == 3 else values[None]
+    transform = transform or Affine(0.001, 0, 146, 0, -0.001, -34.3)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2],
+        dtype=bands.dtype, crs=crs, transform=transform, **profile,
+    ) as file:  # fmt: skip
+        file.write(bands)
+    return path
+
+
+def ismn(
+    path: Path, lines: list[str] | None = None, *, header: str = ISMN_HEADER, end: str = "\n"
+) -> Path:
+    if lines is None:
+        lines = [f"2020/01/01 {h:02d}:00 {0.1 + h / 1000:8.4f} G M" for h in range(24)]
+    path.write_bytes("".join(line + end for line in [header, *lines]).encode())
+    return path
+
+
+def table(path: Path, values: list[str] | None = None, *, first: date = date(2020, 1, 1)) -> Path:
+    values = ["0.101", "NA", "0.121"] if values is None else values
+    rows = [f"{first + timedelta(days=i)},-34.728,146.29,{v},136.7" for i, v in enumerate(values)]
+    path.write_text("\n".join(["time,lat,lon,insitu_sm,dem", *rows]) + "\n")
+    return path
+
+
+def station_list(path: Path) -> Path:
+    path.write_text(
+        "sitename,lat,lon,iteration,cluster\ny5,-34.7283,146.2932,3,NA\ny8,-34.847,146.414,1,A\n"
+    )
+    return path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A valid file: which source it must be identified as, its name, how it is written."""
+
+    source: str
+    name: str
+    write: Callable[[Path], Path]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def into(self, folder: Path) -> Path:
+        return self.write(folder / self.name)
+
+
+def _raster(name: str, source: str, value: float) -> Sample:
+    return Sample(source, name, lambda path: geotiff(path, np.full((4, 5), value, "f4")))
+
+
+SAMPLES = (
+    Sample("SMAP-36km-points", SMAP_NAME, smap_points),
+    Sample("ERA5", ERA5_NAME, era5),
+    Sample("ERA5", "old.nc", lambda path: era5_old(path, np.full((24, 2, 2, 3), 0.25))),
+    _raster("DEM_100m_resampled.tif", "DEM-100m", 150),
+    _raster("AWC_100m_resampled.tif", "soil-100m", 8),
+    _raster("SLT_100m_resampled.tif", "soil-100m", 0.06),
+    _raster("ANUClimate_v2-0_rain_daily_20160205.tif", "ANUClimate-v2-0", 3),
+    _raster("ANUClimate_v2-0_tavg_daily_20160205.tif", "ANUClimate-v2-0", 23),
+    _raster("ANUClimate_v2-0_vpd_daily_20160205.tif", "ANUClimate-v2-0", 20),
+    _raster("ANUClimate_v2-0_srad_daily_20160205.tif", "ANUClimate-v2-0", 28),
+    _raster("CMRSET_Landsat_ET_2016_02_01.tif", "CMRSET-Landsat", 1.8),
+    _raster("ubESTARFM_LST_cloudrm_20160205.tif", "ubESTARFM-LST", 306),
+    _raster("MOD11A1_LST_cloudrm_20160205.tif", "MOD11A1-cloudrm", 307),
+    Sample("ISMN", ISMN_NAME, ismn),
+    Sample("station-table", TABLE_NAME, table),
+    Sample("station-table", LIST_NAME, station_list),
+)

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from smcatalog.core.errors import ConfigurationError
+from smcatalog.core.settings import Settings
+
+
+def test_the_environment_sets_and_the_file_wins(tmp_path: Path):
+    config = tmp_path / "settings.toml"
+    config.write_text('home = "here"\n')
+    env = {"SMCATALOG_HOME": "/elsewhere", "SMCATALOG_DATABASE_URL": "postgresql://a@b/c"}
+    settings = Settings.load(config, env)
+    assert settings.home == tmp_path / "here"
+    assert settings.store == tmp_path / "here" / "store"
+    assert settings.database_url == "postgresql://a@b/c"
+    assert Settings.load(None, env).home == Path("/elsewhere")
+
+
+def test_the_store_is_set_on_its_own():
+    settings = Settings.load(None, {"SMCATALOG_HOME": "/h", "SMCATALOG_STORE": "/s"})
+    assert (settings.home, settings.store) == (Path("/h"), Path("/s"))
+
+
+def test_two_empty_settings_are_the_platforms_default():
+    assert Settings.load(None, {}).home.name == "smcatalog"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hom = 'x'", "'hom' is not a setting"),
+        ("home = 3", "must be a text"),
+        ("home = ", "not valid TOML"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path: Path, text: str, said: str):
+    config = tmp_path / "settings.toml"
+    config.write_text(text)
+    with pytest.raises(ConfigurationError, match=said):
+        Settings.load(config, {})
+
+
+def test_a_missing_file_and_a_store_elsewhere_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        Settings.load(tmp_path / "none.toml", {})
+    with pytest.raises(ConfigurationError, match="folders only"):
+        Settings.load(None, {"SMCATALOG_STORE": "s3://bucket/maps"})
