@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid
@@ -44,14 +47,14 @@ class CellIndex:
         The two grids.
     cells : ndarray of int32, shape of ``fine``
         Flat index of the coarse cell; −1 outside the coarse grid.
-    expected : float
-        Fine pixels that a wholly covered coarse cell holds, on average.
+    expected : ndarray of int64, shape of ``coarse``
+        Fine pixels that each coarse cell would hold if the fine grid went on for ever.
     """
 
     fine: Grid
     coarse: Grid
     cells: NDArray[np.int32]
-    expected: float
+    expected: NDArray[np.int64]
 
     @property
     def size(self) -> int:
@@ -80,8 +83,8 @@ class CellIndex:
         total = np.bincount(cells, weights=values[kept].astype(np.float64), minlength=self.size)
         mean = np.full(self.size, np.nan)
         np.divide(total, count, out=mean, where=count > 0)
-        coverage = np.minimum(count / self.expected, 1.0)
-        return Coarse(mean.reshape(self.coarse.shape), coverage.reshape(self.coarse.shape))
+        shape = self.coarse.shape
+        return Coarse(mean.reshape(shape), count.reshape(shape) / np.maximum(self.expected, 1))
 
     def any_bits(self, bits: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Combine quality bits: a coarse cell has every bit that one of its pixels has."""
@@ -148,11 +151,26 @@ def cell_index(fine: Grid, coarse: Grid) -> CellIndex:
             f"cells of {coarse.name} are only {ratio:.2f} times wider than those of {fine.name}: "
             "binning centres would leave holes, use area weights"
         )
+    cells = _cells(fine, coarse)
+    cells.setflags(write=False)
+    margin = math.ceil(2 * ratio) + 1
+    beyond = _cells(_padded(fine, margin), coarse)
+    expected = np.bincount(beyond[beyond >= 0], minlength=coarse.shape[0] * coarse.shape[1])
+    return CellIndex(fine, coarse, cells, expected.reshape(coarse.shape))
+
+
+def _cells(fine: Grid, coarse: Grid) -> NDArray[np.int32]:
     rows, columns = fractional_coordinates(fine, coarse)
     height, width = coarse.shape
     row, column = np.floor(rows), np.floor(columns)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     with np.errstate(invalid="ignore"):
-        cells = np.where(inside, row * width + column, -1).astype(np.int32)
-    cells.setflags(write=False)
-    return CellIndex(fine, coarse, cells, ratio**2)
+        return np.where(inside, row * width + column, -1).astype(np.int32)
+
+
+def _padded(fine: Grid, margin: int) -> Grid:
+    """Return the grid with more cells of its kind on all sides."""
+    rows, columns = fine.shape
+    transform = fine.transform * Affine.translation(-margin, -margin)
+    shape = (rows + 2 * margin, columns + 2 * margin)
+    return Grid(f"{fine.name} and {margin} around", GeoBox(shape, transform, fine.crs))

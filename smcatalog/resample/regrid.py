@@ -20,7 +20,7 @@ __all__ = ["layer_grid", "overlap", "regrid"]
 _MIN_COVERAGE: Final = 0.5
 """A target cell gets a value when valid source cells cover at least this share of it."""
 _WHOLE: Final = 0.95
-"""Below this share the value is flagged as partial; binning counts centres, so not 1."""
+"""Below this share the value is flagged as partial."""
 
 
 def layer_grid(source: Grid, base: str = "M01") -> Grid:

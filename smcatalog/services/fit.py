@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -170,11 +171,12 @@ def _left_out(
 
 
 def _summary(estimate: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
-    scores = Moments.of(estimate.ravel(), reference.ravel()).scores()
-    return {
-        "n": scores.n,
+    scores = Moments.of(estimate.ravel(), reference.ravel()).scores
+    numbers = {
         "bias": scores.bias,
         "rmse": scores.rmse,
         "ubrmse": scores.ubrmse,
         "r": scores.r,
     }
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {"n": scores.n, **finite}

@@ -1,0 +1,196 @@
+"""What every registered method must do; a new one is tested by being listed."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from smcatalog.core.encoding import Quality
+from smcatalog.core.errors import NotFoundError, UsageError
+from smcatalog.core.fingerprint import sha256_file
+from smcatalog.core.grids import grid
+from smcatalog.methods import Covariates, Samples, create, load, method_names, recipe
+from smcatalog.methods.sampling import coarse_samples, join_samples
+
+NAMES = ("swvl1", "elevation", "silt")
+
+
+def truth(features: np.ndarray) -> np.ndarray:
+    """A relation that is linear, so that every method can learn it: m3 m-3."""
+    return 0.05 + 0.3 * features[..., 0] + 0.0002 * features[..., 1] - 0.4 * features[..., 2]
+
+
+def features(n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.uniform([0.05, 100, 0.02], [0.45, 420, 0.09], (n, 3))
+
+
+def samples(n: int = 400, depths: int = 1, noise: float = 0.002) -> Samples:
+    x = features(n)
+    rng = np.random.default_rng(1)
+    y = truth(x)[:, np.newaxis] + 0.02 * np.arange(depths) + rng.normal(0, noise, (n, depths))
+    return Samples(NAMES, x, y, np.arange(n) % 8, np.full(n, np.datetime64("2020-01-01")))
+
+
+def covariates(rows: int = 20, columns: int = 30, seed: int = 5) -> Covariates:
+    values = features(rows * columns, seed).T.reshape(3, rows, columns).astype(np.float32)
+    return Covariates(NAMES, values, np.zeros((rows, columns), np.uint16))
+
+
+@pytest.fixture(params=method_names())
+def method(request):
+    return create(request.param, {})
+
+
+def test_a_planted_relation_comes_back(method):
+    found = method.fit(samples(2000)).predict(covariates())
+    error = found.mean[0] - truth(np.moveaxis(covariates().values.astype(float), 0, -1))
+    assert np.sqrt((error**2).mean()) < 0.01
+    assert abs(error.mean()) < 0.003
+
+
+def test_a_prediction_is_mean_uncertainty_and_quality_by_depth(method):
+    found = method.fit(samples(depths=2)).predict(covariates())
+    assert found.mean.shape == found.uncertainty.shape == found.quality.shape == (2, 20, 30)
+    assert method.n_depths == 2
+    assert (found.uncertainty > 0).all()
+    assert found.quality.dtype == np.uint16
+    assert np.allclose(found.mean[1] - found.mean[0], 0.02, atol=0.02)
+
+
+def test_pixels_without_a_covariate_stay_empty(method):
+    block = covariates()
+    block.values[1, 3, 4] = np.nan
+    found = method.fit(samples()).predict(block)
+    assert np.isnan(found.mean[0, 3, 4])
+    assert np.isfinite(found.mean).sum() == 20 * 30 - 1
+    block.values[:] = np.nan
+    assert np.isnan(method.predict(block).mean).all()
+
+
+def test_predictions_stay_in_the_physical_range_and_say_when_they_extrapolate(method):
+    block = covariates()
+    block.values[0, :10] = 5.0
+    block.values[2, 10:] = 0.05
+    found = method.fit(samples()).predict(block)
+    assert found.mean.min() >= method.lower_bound
+    assert found.mean.max() <= method.upper_bound
+    outside = (found.quality[0] & Quality.OUTSIDE_TRAINING) != 0
+    assert outside[:10].all()
+    assert outside[10:].mean() < 0.1
+
+
+def test_quality_of_covariates_is_kept(method):
+    block = covariates()
+    block.quality[0, 0] = Quality.WATER
+    found = method.fit(samples()).predict(block)
+    assert found.quality[0, 0, 0] & Quality.WATER
+
+
+def test_blocks_do_not_matter(method, monkeypatch):
+    method.fit(samples())
+    whole = method.predict(covariates())
+    monkeypatch.setattr("smcatalog.methods.base._ROWS_AT_ONCE", 7)
+    parts = method.predict(covariates())
+    assert np.array_equal(whole.mean, parts.mean)
+    assert np.array_equal(whole.quality, parts.quality)
+
+
+def test_same_seed_same_model(method, tmp_path):
+    twins = [clone(method).fit(samples()) for _ in range(2)]
+    found = [twin.predict(covariates()) for twin in twins]
+    assert np.array_equal(found[0].mean, found[1].mean)
+    for number, twin in enumerate(twins):
+        twin.save(tmp_path / str(number))
+    assert sha256_file(tmp_path / "0") == sha256_file(tmp_path / "1")
+
+
+def test_a_saved_model_predicts_the_same(method, tmp_path):
+    path = tmp_path / f"model{method.suffix}"
+    method.fit(samples()).save(path)
+    loaded = load(method.name, path)
+    before, after = method.predict(covariates()), loaded.predict(covariates())
+    assert np.array_equal(before.mean, after.mean)
+    assert np.array_equal(before.uncertainty, after.uncertainty)
+    assert loaded.get_params() == method.get_params()
+    assert loaded.importances.keys() == dict.fromkeys(NAMES).keys()
+
+
+def test_a_clone_is_unfitted_and_alike(method):
+    copy = clone(method.fit(samples()))
+    assert copy.get_params() == method.get_params()
+    with pytest.raises(UsageError, match="fitted before"):
+        copy.predict(covariates())
+
+
+def test_wrong_features_and_too_few_samples_are_refused(method):
+    method.fit(samples())
+    block = covariates()
+    swapped = Covariates(NAMES[::-1], block.values, block.quality)
+    with pytest.raises(UsageError, match="fitted on swvl1"):
+        method.predict(swapped)
+    with pytest.raises(UsageError, match="too few"):
+        clone(method).fit(samples(5))
+
+
+def test_unknown_methods_and_parameters_are_refused():
+    with pytest.raises(NotFoundError, match="random_forest"):
+        create("random_forst", {})
+    with pytest.raises(UsageError, match="no parameter trees"):
+        create("random_forest", {"trees": 3})
+    assert recipe("linear_regression", {}) == {
+        "method": "linear_regression", "version": 1, "parameters": {},
+    }  # fmt: skip
+
+
+def test_linear_regression_is_least_squares_with_its_error():
+    data = samples(noise=0.01)
+    method = create("linear_regression", {}).fit(data)
+    design = np.column_stack([np.ones(len(data)), data.features])
+    solution, *_ = np.linalg.lstsq(design, data.target, rcond=None)
+    assert np.allclose(method.predict_samples(data.features), design @ solution)
+    spread = method.predict(covariates()).uncertainty
+    assert spread.mean() == pytest.approx(0.01, rel=0.15)
+
+
+def test_the_forest_is_scikit_learns():
+    data = samples()
+    method = create("random_forest", {"n_estimators": 20}).fit(data)
+    assert np.allclose(
+        method.predict_samples(data.features)[:, 0],
+        method.forest_.predict(data.features),
+        atol=1e-7,
+    )
+
+
+def test_fingerprints_of_samples_see_everything():
+    data = samples()
+    marks = {
+        data.fingerprint,
+        samples().fingerprint,
+        samples(noise=0.003).fingerprint,
+        Samples(NAMES[::-1], data.features, data.target, data.groups, data.days).fingerprint,
+        Samples(NAMES, data.features, data.target, data.groups + 1, data.days).fingerprint,
+    }
+    assert len(marks) == 4
+
+
+def test_samples_are_made_where_cells_are_covered():
+    coarse = grid("M36").window(slice(318, 320), slice(872, 875))
+    fine = grid("M01").window(slice(318 * 36, 320 * 36), slice(872 * 36, 875 * 36))
+    values = np.ones((2, *fine.shape), np.float32)
+    values[0, :36, :30] = np.nan  # cell 0: 6/36 left
+    values[1, :36, 36:50] = np.nan  # cell 1: 22/36 left
+    values[0, :, 36:] = 3
+    block = Covariates(("a", "b"), values, np.zeros(fine.shape, np.uint16))
+    target = np.array([[0.1, 0.2, 0.3], [0.4, np.nan, 0.6]])
+    day = date(2020, 1, 1)
+    found = coarse_samples(block, fine, target, coarse, day, min_coverage=0.5)
+    assert found.target[:, 0].tolist() == [0.2, 0.3, 0.4, 0.6]
+    assert found.features.tolist() == [[3, 1], [3, 1], [1, 1], [3, 1]]
+    assert len(set(found.groups.tolist())) == 4
+    joined = join_samples([found, found])
+    assert len(joined) == 8
+    with pytest.raises(UsageError):
+        join_samples([])

@@ -1,0 +1,104 @@
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from smcatalog.core.errors import DefinitionError, NotFoundError
+from smcatalog.methods import create
+from smcatalog.products import builtin_names, load_builtin, read_definition
+
+GOOD = """
+name = "mine"
+title = "Mine"
+description = "A product"
+license = "CC-BY-4.0"
+bbox = [146.0, -35.3, 147.0, -34.5]
+grid = "M01"
+depths = [[0.0, 0.05]]
+first_day = 2018-08-01
+training_until = 2019-08-01
+
+[coarse]
+source = "S"
+variable = "sm"
+grid = "M36"
+
+[[covariates]]
+variable = "swvl1"
+source = "E"
+time = "period_mean"
+
+[[covariates]]
+variable = "elevation"
+source = "D"
+time = "static"
+
+[method]
+name = "linear_regression"
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return read_definition(path)
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_products_that_come_along_are_whole(name):
+    definition = load_builtin(name)
+    assert definition.name == name
+    assert definition.output_grid().base == "M01"
+    assert create(definition.method.name, definition.method.parameters)
+
+
+def test_a_definition_is_read(tmp_path):
+    found = read(tmp_path, GOOD)
+    assert found.training_until == date(2019, 8, 1)
+    assert [c.variable for c in found.covariates] == ["swvl1", "elevation"]
+    assert found.coarse.min_coverage == 0.5
+    assert found.last_day is None
+
+
+def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
+    found = read(tmp_path, GOOD)
+    same = replace(found, title="Other", description="x", last_day=date(2030, 1, 1))
+    assert same.recipe_fingerprint == found.recipe_fingerprint
+    others = [
+        replace(found, training_until=date(2019, 8, 2)),
+        replace(found, covariates=found.covariates[::-1]),
+        replace(found, coarse=replace(found.coarse, min_coverage=0.6)),
+        replace(found, bbox=(146.0, -35.3, 147.0, -34.6)),
+        replace(found, method=replace(found.method, parameters={"x": 1})),
+    ]
+    assert len({d.recipe_fingerprint for d in (found, *others)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "mine"', 'name = "My Product"', r"line 2: 'name' must be lower-case"),
+        ("bbox = [146.0, -35.3, 147.0, -34.5]", "bbox = [147, -35.3, 146, -34.5]", r"line 6: 'bbox'"),
+        ("bbox = [146.0, -35.3, 147.0, -34.5]", "bbox = 3", r"line 6: 'bbox' must be \[west"),
+        ('grid = "M01"', 'grid = "M02"', r"line 7: 'grid' must be the name of a grid .*M01"),
+        ("depths = [[0.0, 0.05]]", "depths = [[0.1, 0.05]]", r"line 8: 'depths'"),
+        ("first_day = 2018-08-01", 'first_day = "2018-08-01"', r"line 9: 'first_day' must be a day"),
+        ('time = "static"', 'time = "sometimes"', r"line 25: 'covariates#2.time' .*'static'"),
+        ('variable = "elevation"', 'variable = "height"', r"line 23: 'covariates#2.variable'"),
+        ('source = "S"', "", r"line 12: 'coarse.source' must be the name of a source, found nothing"),
+        ('title = "Mine"', 'title = "Mine"\ntitel = "x"', r"line 4: 'titel' must be one of"),
+        ('variable = "elevation"', 'variable = "swvl1"', r"different variables"),
+        ("[method]", "[method", r"not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_definition_is_told_line_and_key(tmp_path, old, new, said):
+    assert old in GOOD
+    with pytest.raises(DefinitionError, match=said):
+        read(tmp_path, GOOD.replace(old, new, 1))
+
+
+def test_missing_files_and_products_are_named(tmp_path):
+    with pytest.raises(DefinitionError, match="cannot read"):
+        read_definition(tmp_path / "none.toml")
+    with pytest.raises(NotFoundError, match="yanco"):
+        load_builtin("nowhere")
