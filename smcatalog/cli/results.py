@@ -10,6 +10,7 @@ import typer
 from smcatalog.cli.data import find_definition, open_workspace
 from smcatalog.cli.database import ensure_ready
 from smcatalog.cli.output import print_json, print_table, say
+from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
 
@@ -24,26 +25,41 @@ def _validate(
     by: Annotated[str, typer.Option(help="station, network, month or all.")] = "station",
     first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only stations of this network.")] = None,
     json: Json = False,
 ) -> None:
     """Score maps against stations, beside the coarse product they were made from."""
     from smcatalog.services.validate import Grouping, validate
 
+    if by not in set(Grouping):
+        raise UsageError(f"--by must be one of {', '.join(Grouping)}, got '{by}'")
     workspace = open_workspace(context.obj)
     report = validate(
         workspace.engine,
         workspace.store,
         product,
-        by=Grouping.parse(by),
+        by=Grouping(by),
         first=parse_day(first) if first else None,
         last=parse_day(last) if last else None,
+        network=network,
     )
     if json:
         print_json(report)
         return
-    print_table(report.columns(), report.rows())
+    columns = ("version", "network", "station", "month", "depth", "subject", "n",
+               "bias", "rmse", "ubrmse", "mae", "r")  # fmt: skip
+    rows = [
+        (row.version, row.network or "", row.station or "",
+         f"{row.month:%Y-%m}" if row.month else "", str(row.depth), subject, s.n,
+         s.bias, s.rmse, s.ubrmse, s.mae, s.r)
+        for row in report.rows
+        for subject, s in (("map", row.map), ("coarse", row.coarse))
+    ]  # fmt: skip
+    named = range(1, 4)  # network, station, month: left out where no row has one
+    kept = [i for i in range(len(columns)) if i not in named or any(row[i] for row in rows)]
+    print_table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
     say(
-        "bias is map minus station; scores in m³ m⁻³; 'coarse' is the coarse product at the same pairs"
+        "bias is estimate minus station, in m³ m⁻³; 'coarse' is the coarse product at the same pairs"
     )
 
 

@@ -71,6 +71,7 @@ def grants() -> str:
         GRANT USAGE ON SCHEMA smcatalog TO {WRITER};
         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {WRITER};
         REVOKE INSERT, UPDATE, DELETE ON smcatalog.alembic_version FROM {WRITER};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA smcatalog TO {WRITER};
         GRANT EXECUTE ON FUNCTION smcatalog.ensure_observation_partition(integer) TO {WRITER};
 
         GRANT USAGE ON SCHEMA views TO {readers};
@@ -102,7 +103,7 @@ def pgstac_settings() -> str:
         INSERT INTO pgstac.pgstac_settings (name, value) VALUES {rows}
         ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
         WHERE pgstac_settings.value IS DISTINCT FROM EXCLUDED.value;
-    """
+    """  # noqa: S608 - constants of this module
 
 
 def is_complete() -> str:
@@ -147,6 +148,11 @@ def is_complete() -> str:
             AND has_schema_privilege('{API}', 'views', 'USAGE')
             AND has_schema_privilege('{WRITER}', 'smcatalog', 'USAGE')
             AND NOT has_schema_privilege('{ANALYST}', 'public', 'CREATE')
+            AND (
+                SELECT bool_and(has_sequence_privilege('{WRITER}', c.oid, 'USAGE'))
+                FROM pg_class c
+                WHERE c.relnamespace = to_regnamespace('smcatalog') AND c.relkind = 'S'
+            )
             AND has_function_privilege(
                 '{WRITER}', 'smcatalog.ensure_observation_partition(integer)', 'EXECUTE') AS grants,
             (
@@ -159,4 +165,4 @@ def is_complete() -> str:
             AND has_database_privilege('{WRITER}', current_database(), 'TEMPORARY')
             AND NOT has_database_privilege('{ANALYST}', current_database(), 'TEMPORARY')
                 AS settings
-    """
+    """  # noqa: S608 - constants of this module

@@ -58,7 +58,8 @@ def head() -> str:
     revisions: set[str] = set()
     replaced: set[str] = set()
     for path in folder().joinpath("versions").glob("*.py"):
-        names = dict(m.groups() for m in _REVISION.finditer(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        names = {m[1]: m[2] or "" for m in _REVISION.finditer(text)}
         revisions.add(names["revision"])
         replaced.add(names["down_revision"])
     newest = revisions - replaced
@@ -134,6 +135,6 @@ def _is_ours(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
     return True
 
 
-def _is_compared(item: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:
+def _is_compared(_item: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:
     """Leave spatial indexes out: GeoAlchemy2 makes them with the column, not as indexes."""
     return not (kind == "index" and reflected and str(name).startswith("idx_"))

@@ -293,7 +293,7 @@ def _look(connection: psycopg.Connection[Any]) -> _State:
 
 
 def _one(cursor: psycopg.Cursor[dict[str, Any]], query: str, *, wanted: bool) -> str | None:
-    row = cursor.execute(query).fetchone() if wanted else None  # type: ignore[call-overload]
+    row = cursor.execute(query).fetchone() if wanted else None
     return None if row is None else str(row["version"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -21,11 +22,12 @@ _CYLINDRICAL: Final = frozenset({4326, 6933})
 
 def transformer(source: Grid, target: Grid) -> pyproj.Transformer:
     """Return the transformation between two grids' coordinate systems, x before y."""
-    return pyproj.Transformer.from_crs(
-        pyproj.CRS.from_user_input(source.crs.wkt),
-        pyproj.CRS.from_user_input(target.crs.wkt),
-        always_xy=True,
-    )
+    return _transformer(source.crs.wkt, target.crs.wkt)
+
+
+@lru_cache(maxsize=32)
+def _transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def _separable(a: Grid, b: Grid) -> bool:

@@ -17,7 +17,9 @@ from ingest.files import Candidate
 from smcatalog.core.grids import grid
 
 ISMN_NAME = "NET_NET_First_sm_0.000000_0.050000_Probe_20200101_20200103.stm"
-ISMN_HEADER = "NET        NET        First_Place     -34.72835 146.29317  136.0 0.0000 0.0500 Probe X"
+ISMN_HEADER = (
+    "NET        NET        First_Place     -34.72835 146.29317  136.0 0.0000 0.0500 Probe X"
+)
 TABLE_NAME = "OzNet_y1_cleaned_data.csv"
 LIST_NAME = "stations.csv"
 SMAP_NAME = "SMAP_20200101_20200103.nc"
@@ -114,7 +116,9 @@ def era5_old(path: Path, field: np.ndarray, *, first: date = date(2020, 1, 1)) -
     ``field`` has the shape (time, expver, latitude, longitude) with latitude rising.
     """
     with netcdf_file(path, "w", version=2) as file:
-        for name, length in zip(("time", "expver", "latitude", "longitude"), field.shape, strict=True):
+        for name, length in zip(
+            ("time", "expver", "latitude", "longitude"), field.shape, strict=True
+        ):
             file.createDimension(name, length)
         time = file.createVariable("time", "i4", ("time",))
         time.units = "hours since 1900-01-01 00:00:00.0"
@@ -122,8 +126,12 @@ def era5_old(path: Path, field: np.ndarray, *, first: date = date(2020, 1, 1)) -
         origin = np.datetime64("1900-01-01", "h")
         time[:] = (hours(first, field.shape[0]) - origin).astype(int)
         file.createVariable("expver", "i4", ("expver",))[:] = [1, 5]
-        file.createVariable("latitude", "f4", ("latitude",))[:] = -34.75 + 0.25 * np.arange(field.shape[2])
-        file.createVariable("longitude", "f4", ("longitude",))[:] = 146 + 0.25 * np.arange(field.shape[3])
+        file.createVariable("latitude", "f4", ("latitude",))[:] = -34.75 + 0.25 * np.arange(
+            field.shape[2]
+        )
+        file.createVariable("longitude", "f4", ("longitude",))[:] = 146 + 0.25 * np.arange(
+            field.shape[3]
+        )
         data = file.createVariable("swvl1", "i2", ("time", "expver", "latitude", "longitude"))
         data.units = "m**3 m**-3"
         data.scale_factor, data.add_offset = 0.0001, 0.3

@@ -1,0 +1,104 @@
+"""All readers, and the question which of them a file is for."""
+
+from __future__ import annotations
+
+import csv
+from typing import Final
+
+from ingest.files import Candidate
+from ingest.netcdf import netcdf
+from ingest.reader import Identity, Reader
+from ingest.sniff import Format, first_line, head, sniff
+from ingest.sources import era5, rasters, smap_points
+from ingest.stations import ismn, tables
+from smcatalog.core.errors import RefusedInput, SmcatalogError
+
+__all__ = ["READERS", "identify"]
+
+READERS: Final[tuple[Reader, ...]] = (
+    smap_points.READER,
+    era5.READER,
+    *rasters.READERS,
+    ismn.READER,
+    tables.READER,
+)
+"""Every reader; listed here a reader is tested by the contract."""
+
+_SHOWN: Final = 12
+_KINDS: Final = {
+    Format.EMPTY: "is empty",
+    Format.HTML: (
+        "is an HTML page, not a granule: often a provider's login or error page; fetch the file again"
+    ),
+    Format.TIFF: "is a TIFF whose name matches none of the declared ones",
+    Format.BINARY: "is of no known format",
+}
+
+
+def identify(candidate: Candidate) -> tuple[Reader, Identity]:
+    """Find the reader of a file and the granule that it is.
+
+    Raises
+    ------
+    RefusedInput
+        With the reason: a problem met on the way to the file, a reader's refusal, or what the
+        file is when no reader knows it.
+    """
+    if candidate.problem is not None:
+        raise RefusedInput(candidate.problem)
+    claims: list[tuple[Reader, Identity]] = []
+    refusal: RefusedInput | None = None
+    for reader in READERS:
+        try:
+            identity = reader.identify(candidate.path, candidate.delivered)
+        except RefusedInput as error:
+            refusal = refusal or error
+            continue
+        if identity is not None:
+            claims.append((reader, identity))
+    if len(claims) > 1:
+        names = " and ".join(identity.source for _, identity in claims)
+        raise SmcatalogError(f"{candidate.name} is claimed by {names}: a mistake in our readers")
+    if claims:
+        return claims[0]
+    raise refusal or RefusedInput(_unknown(candidate))
+
+
+def _unknown(candidate: Candidate) -> str:
+    """Say what a file is that no reader knows."""
+    start = head(candidate.path)
+    kind = sniff(start)
+    match kind:
+        case Format.HDF5 | Format.NETCDF3:
+            return _unknown_netcdf(candidate)
+        case Format.TEXT:
+            return _unknown_text(candidate, first_line(start))
+        case Format.TIFF:
+            return f"{_KINDS[kind]} ({candidate.delivered}): declare it in rasters.toml"
+        case Format.BINARY:
+            return f"{_KINDS[kind]}: it begins with the bytes {start[:8].hex(' ')}"
+    return _KINDS.get(kind, f"is {kind}, and no source is delivered so")
+
+
+def _unknown_netcdf(candidate: Candidate) -> str:
+    try:
+        with netcdf(candidate.path) as file:
+            names = sorted(file.names) + [f"{group}/" for group in sorted(file.groups)]
+    except RefusedInput as error:
+        return error.reason
+    listed = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    return f"is an HDF5/NetCDF file of no known source; it holds: {listed or 'nothing'}"
+
+
+def _unknown_text(candidate: Candidate, line: str) -> str:
+    found = next(csv.reader([line]), [])
+    if candidate.delivered.lower().endswith(".csv"):
+        expected = " or ".join(
+            f"{', '.join(sorted(d.columns))} (named {d.pattern.pattern})"
+            for d in tables.READER.declarations
+        )
+        return (
+            "is a CSV whose header or name is not one of the declared ones: "
+            f"found {', '.join(found)[:200]}; expected {expected}"
+        )
+    return f"is text in no known format; it begins: {line[:60]!r}"

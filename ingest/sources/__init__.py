@@ -1,0 +1,1 @@
+"""Readers of gridded sources; none knows another."""

@@ -1,0 +1,5 @@
+"""``python -m smcatalog``."""
+
+from smcatalog.cli import main
+
+main()

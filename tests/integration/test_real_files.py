@@ -1,0 +1,211 @@
+"""The readers on files of real providers."""
+
+from __future__ import annotations
+
+import csv
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest.files import walk
+from ingest.granules import examine, read
+from smcatalog.core.errors import RefusedInput
+from smcatalog.core.raster import Raster
+from smcatalog.core.stations import Site, StationSeries
+from smcatalog.core.time import Period
+
+
+def _all(*paths: Path) -> tuple[dict[str, list], dict[str, str]]:
+    """Return values and refusals, by delivered name."""
+    values, refused = {}, {}
+    for candidate in walk(paths):
+        try:
+            granule = examine(candidate)
+            values[candidate.delivered] = [granule, *read(granule)]
+        except RefusedInput as error:
+            refused[candidate.delivered] = error.reason
+    return values, refused
+
+
+def test_smap_windows_and_the_five_without_a_retrieval(real_data):
+    values, refused = _all(real_data / "yanco" / "smap")
+    assert len(values) == 98
+    assert sorted(refused) == [
+        "SMAP_20190624_20190626.nc", "SMAP_20190701_20190703.nc", "SMAP_20190708_20190710.nc",
+        "SMAP_20190715_20190717.nc", "SMAP_20200427_20200429.nc",
+    ]  # fmt: skip
+    assert all("holds no retrieval at all" in reason for reason in refused.values())
+    for granule, raster in values.values():
+        assert raster.grid.base == "M36"
+        assert raster.period == granule.identity.period
+        assert len(list(raster.period.days())) == 3
+    _, raster = values["SMAP_20190603_20190605.nc"]
+    assert raster.grid.name == "M36[318:321,872:877]"
+    # the mean of a cell, from the file's own list
+    import h5py
+
+    with h5py.File(real_data / "yanco" / "smap" / "SMAP_20190603_20190605.nc") as file:
+        lat, lon, sm = (file[k][:] for k in ("latitude", "longitude", "soil_moisture"))
+    here = (lat == lat[0]) & (lon == lon[0])
+    rows, columns, _ = raster.grid.locate(lon[:1], lat[:1])
+    assert raster.values[rows[0], columns[0]] == pytest.approx(np.nanmean(sm[here]), abs=1e-6)
+
+
+def test_era5_days_are_those_inside(real_data):
+    values, refused = _all(real_data / "yanco" / "era5", real_data / "era5")
+    assert not refused
+    assert len(values) == 105
+    granule, *rasters = values["ERA5_20181031_20181002.nc"]
+    days = [r.period.day for r in rasters if r.period]
+    assert days == [date(2018, 10, 1), date(2018, 10, 2), date(2018, 10, 31)]
+    assert granule.identity.period == Period.of_days(date(2018, 10, 1), date(2018, 10, 31))
+    wrong = [name for name, (g, *_) in values.items() if len(list(g.identity.period.days())) > 4]
+    assert len(wrong) == 7
+    for _, *rasters in values.values():
+        assert [r.variable.name for r in rasters][-1] == "lsm"
+        assert not any(r.quality.any() for r in rasters)
+
+
+def test_an_era5_day_is_the_mean_of_its_hours(real_data):
+    xarray = pytest.importorskip("xarray")
+    path = real_data / "yanco" / "era5" / "ERA5_20190603_20190605.nc"
+    with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+        daily = dataset["swvl1"].groupby("valid_time.date").mean().values
+    ours = [r.values for r in _all(path)[0][path.name][1:] if r.period]
+    np.testing.assert_allclose(ours, daily, atol=1e-6)
+
+
+def test_every_raster_is_read_at_its_own_resolution(real_data):
+    folders = [real_data / "yanco" / name for name in ("static", "dynamic", "lst")]
+    values, refused = _all(*folders)
+    assert not refused
+    assert len(values) == 12
+    names = {raster.variable.name for _, raster in values.values()}
+    assert names == {
+        "elevation", "awc", "silt", "lst_day", "precipitation", "air_temperature", "vpd",
+        "solar_radiation", "evapotranspiration",
+    }  # fmt: skip
+    _, elevation = values["DEM_100m_resampled.tif"]
+    assert elevation.grid.name == "latlon(146,-34.3,0.001,0.001,1000,1000)"
+    assert (elevation.values.min(), elevation.values.max()) == pytest.approx(
+        (110.192, 426.218), abs=1e-3
+    )
+    _, awc = values["AWC_100m_resampled.tif"]
+    assert np.isnan(awc.values).mean() == pytest.approx(0.003975)
+
+
+def test_ismn_series_agree_with_a_plain_reading(real_data):
+    values, refused = _all(real_data / "yanco" / "ismn")
+    assert not refused
+    assert len(values) == 14
+    for name, (_, series) in values.items():
+        expected = {}
+        for line in (real_data / "yanco" / "ismn" / name).read_text().splitlines()[1:]:
+            day, clock, value, flag = line.split()[:4]
+            if flag != "M" and float(value) > -0.9:
+                expected[np.datetime64(f"{day.replace('/', '-')}T{clock}", "s")] = (
+                    float(value),
+                    flag,
+                )
+        assert series.times.tolist() == [t.item() for t in sorted(expected)]
+        rows = [expected[t] for t in sorted(expected)]
+        np.testing.assert_allclose(series.values, [v for v, _ in rows], atol=1e-6)
+        assert series.flags.tolist() == [f for _, f in rows]
+        assert series.good.sum() == sum(f == "G" for _, f in rows)
+        assert series.site.network == "OZNET"
+
+
+def test_ismn_archives_pass_and_ceop_is_refused_member_by_member(real_data):
+    values, refused = _all(*sorted((real_data / "ismn").glob("*.zip")))
+    assert len(values) == 10
+    assert {v[1].site.network for v in values.values()} == {"MAQU", "SCAN", "SOILSCAPE", "COSMOS"}
+    assert all(isinstance(series, StationSeries) for _, series in values.values())
+    assert len(refused) == 0 or set(refused.values()) == {
+        "is in the ISMN CEOP format, which is not read yet: download 'header + values'"
+    }
+    ceop = _all(real_data / "ismn" / "ceop_sep.zip")
+    assert (len(ceop[0]), len(ceop[1])) == (0, 2)
+
+
+def test_files_whose_lines_end_with_carriage_returns_alone(real_data):
+    values, refused = _all(real_data / "ismn" / "folders")
+    lengths = {series.site.station: len(series.times) for _, series in values.values()}
+    # every one of MAQU's lines holds a value
+    path = next((real_data / "ismn" / "folders" / "MAQU" / "CST-01").glob("*.stm"))
+    assert lengths["CST_01"] == path.read_bytes().count(b"\r") - 1
+    assert len(values) == 5
+    assert sorted(r[:30] for r in refused.values()) == [
+        "is in the ISMN CEOP format, wh",
+        "is text in no known format; it",
+    ]
+
+
+def test_station_tables_agree_with_a_plain_reading(real_data):
+    values, refused = _all(real_data / "yanco" / "stations", real_data / "yanco" / "stations.csv")
+    assert not refused
+    assert len(values) == 18
+    sites = values.pop("stations.csv")[1:]
+    assert len(sites) == 17
+    assert all(isinstance(site, Site) for site in sites)
+    finer = {site.station: site for site in sites}
+    for name, (_, series) in values.items():
+        with (real_data / "yanco" / "stations" / name).open() as stream:
+            rows = [row for row in csv.DictReader(stream) if row["insitu_sm"] != "NA"]
+        assert series.times.astype("datetime64[D]").astype(str).tolist() == [
+            r["time"] for r in rows
+        ]
+        np.testing.assert_allclose(series.values, [float(r["insitu_sm"]) for r in rows], atol=1e-6)
+        site = finer[series.site.station]
+        assert (site.latitude, site.longitude) == pytest.approx(
+            (series.site.latitude, series.site.longitude), abs=0.001
+        )
+
+
+@pytest.mark.parametrize(
+    ("station", "twin"), [("y5", "Dry-Lake"), ("y7", "Yamma-Road"), ("y10", "Cheverelis")]
+)
+def test_days_of_the_tables_are_24_hours_from_ten_on_ismns_clock(real_data, station, twin):
+    """The finding that the tables' declaration rests on: see the comment in ``tables.toml``."""
+    yanco = real_data / "yanco"
+    ((_, daily),) = _all(yanco / "stations" / f"OzNet_{station}_cleaned_data.csv")[0].values()
+    ((_, hourly),) = _all(next((yanco / "ismn").glob(f"*_{twin}_*")))[0].values()
+
+    def error(shift: int) -> float:
+        days = (hourly.times + np.timedelta64(shift, "h")).astype("datetime64[D]")
+        names, first, count = np.unique(days, return_index=True, return_counts=True)
+        means = np.add.reduceat(hourly.values.astype(float), first) / count
+        full = dict(zip(names[count == 24].tolist(), means[count == 24].tolist(), strict=True))
+        pairs = [
+            (full[day], value)
+            for day, value in zip(
+                daily.times.astype("datetime64[D]").tolist(), daily.values.tolist(), strict=True
+            )
+            if day in full
+        ]
+        assert len(pairs) > 300
+        return float(np.sqrt(np.mean([(a - b) ** 2 for a, b in pairs])))
+
+    errors = {shift: error(shift) for shift in range(-12, 13)}
+    assert min(errors, key=errors.get) == -10
+    assert errors[-10] < 0.001
+    assert errors[0] > 0.005
+
+
+def test_files_of_sources_that_are_not_read_are_refused_with_what_they_are(real_data):
+    folders = [
+        real_data / name
+        for name in ("smap", "modis", "gldas", "imerg", "terrain", "climate", "cci")
+    ]
+    values, refused = _all(*folders)
+    assert not values
+    assert "name does not say its window" in refused["SMAP_China_2024-03-01.nc"]
+    assert "SoilMoi0_10cm_inst" in refused["GLDAS_NOAH025_3H.A20160101.0300.021.nc4"]
+    assert "HDF4" in refused["MOD11A1_renamed_h14v09.hdf"]
+    assert all(isinstance(reason, str) and len(reason) > 10 for reason in refused.values())
+
+
+def test_rasters_are_the_only_values_of_gridded_sources(real_data):
+    values, _ = _all(real_data / "yanco" / "static")
+    assert all(isinstance(value, Raster) for _, *rest in values.values() for value in rest)
