@@ -7,8 +7,8 @@ from the shell the database is named by ``-x url=...`` or ``SMCATALOG_DATABASE_U
 import os
 
 import sqlalchemy as sa
-
 from alembic import context
+
 from smcatalog.core.errors import ConfigurationError
 from smcatalog.database.engine import schema_engine
 from smcatalog.database.migrations import configure_arguments

@@ -5,10 +5,9 @@ Revises: None
 """
 
 import sqlalchemy as sa
+from alembic import op
 from geoalchemy2 import Geometry
 from sqlalchemy.dialects.postgresql import JSONB
-
-from alembic import op
 
 revision = "0001"
 down_revision = None
@@ -613,7 +612,7 @@ def upgrade() -> None:
         ),
         sa.Column("product_id", sa.BigInteger(), nullable=False, comment="The product"),
         sa.Column(
-            "product_version_id", sa.Integer(), nullable=False, comment="The product version"
+            "product_version_id", sa.BigInteger(), nullable=False, comment="The product version"
         ),
         sa.Column(
             "day", sa.Date(), nullable=False, comment="Day it is dated by, the middle of its period"

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from smcatalog.validation.metrics import Moments
+from smcatalog.core.moments import Moments
 
 __all__ = ["GroupMoments", "Grouping", "group_moments"]
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from smcatalog.core.stations import Site, StationSeries
+from smcatalog.database.matchups import forget_station
 from smcatalog.database.models import Network, Observation, Sensor, Station
 
 __all__ = ["SAME_SITE_METRES", "record_series", "record_site"]
@@ -61,6 +62,7 @@ def record_site(connection: Connection, site: Site) -> int:
         connection.execute(update(Station).where(Station.id == known.id).values(changes))
     if "geometry" in changes:
         _mark_same_site(connection, known.id)
+        forget_station(connection, known.id)
     found: int = known.id
     return found
 

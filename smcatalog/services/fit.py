@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import SmcatalogError, UsageError
+from smcatalog.core.moments import Moments
 from smcatalog.core.time import Period
 from smcatalog.database.engine import transaction
 from smcatalog.database.outputs import (
@@ -25,7 +26,7 @@ from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.plan import Plan
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.workspace import Workspace
-from smcatalog.validation.metrics import Moments
+from smcatalog.validation.metrics import Scores
 
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
@@ -171,7 +172,7 @@ def _left_out(
 
 
 def _summary(estimate: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
-    scores = Moments.of(estimate.ravel(), reference.ravel()).scores
+    scores = Scores.of(Moments.of(estimate.ravel(), reference.ravel()))
     numbers = {
         "bias": scores.bias,
         "rmse": scores.rmse,

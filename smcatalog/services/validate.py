@@ -330,6 +330,6 @@ def _score(group: GroupMoments) -> ScoreRow:
         band=group.band,
         depth=Depth(*group.depth),
         stations=group.stations,
-        map=group.map.scores,
-        coarse=group.coarse.scores,
+        map=Scores.of(group.map),
+        coarse=Scores.of(group.coarse),
     )

@@ -1,5 +1,5 @@
 """How well estimates agree with references."""
 
-from smcatalog.validation.metrics import Moments, Scores
+from smcatalog.validation.metrics import Scores
 
-__all__ = ["Moments", "Scores"]
+__all__ = ["Scores"]

@@ -1,65 +1,24 @@
 """The main job on real files: Yanco in, a map for each window out, safe to repeat and to kill."""
 
 import random
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from smcatalog.core.fingerprint import sha256_file
-from smcatalog.database.upgrade import upgrade
 from tests.factories.commands import Place
-from tests.fixtures.databases import Database, Server
+from tests.fixtures.databases import Database
+from tests.fixtures.yanco import SPAN, copy_of
 
 WINDOWS, EMPTY = 98, 5
 EMPTY_DAYS = ["2019-06-25", "2019-07-02", "2019-07-09", "2019-07-16", "2020-04-28"]
-SPAN = ("--from", "2018-08-01", "--to", "2020-07-31")
 TABLES = (
     "granules", "layers", "layer_granules", "stations", "sensors", "observations", "product_versions",
     "models", "maps", "map_files", "map_layers", "quarantine",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ingested(
-    database_server: Server, real_data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Place, Database]]:
-    """A catalogue with the Yanco files in it and nothing made of them."""
-    with database_server.database() as database:
-        place = Place(tmp_path_factory.mktemp("ingested"), database.url)
-        place.run("ingest", real_data / "yanco", code=3)
-        yield place, database
-
-
-@contextmanager
-def copy_of(
-    source: tuple[Place, Database], server: Server, home: Path
-) -> Iterator[tuple[Place, Database]]:
-    """A catalogue of its own with the same content."""
-    place, database = source
-    database.close()
-    shutil.copytree(place.home, home, dirs_exist_ok=True)
-    with server.database(template=database.name) as copy:
-        upgrade(copy.url)  # settings of a database do not come with its template
-        yield Place(home, copy.url, copy.libpq_url("smcatalog_api")), copy
-
-
-@pytest.fixture(scope="module")
-def produced(
-    ingested: tuple[Place, Database],
-    database_server: Server,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Place, Database]]:
-    """The same with all maps made, undisturbed."""
-    with copy_of(ingested, database_server, tmp_path_factory.mktemp("produced")) as both:
-        both[0].run("produce", "yanco", *SPAN, code=3)
-        yield both
 
 
 def rows(database: Database) -> dict[str, int]:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smcatalog.core.moments import Moments
 from smcatalog.database.engine import transaction
 from smcatalog.database.matchups import refresh_statistics
 from smcatalog.database.metrics import Grouping, group_moments
-from smcatalog.validation.metrics import Moments
+from smcatalog.validation.metrics import Scores
 from tests.factories.catalogue import GRID, Catalogue, centre
 
 FIRST = date(2018, 11, 10)
@@ -179,8 +180,8 @@ def test_windows_agree_with_the_pairs(pairs, by, window, network):
             expected = Moments.of(group[column].to_numpy(), group["reference"].to_numpy())
             assert moments.n == expected.n
             for name in SCORES:
-                value = getattr(expected.scores, name)
-                assert getattr(moments.scores, name) == pytest.approx(
+                value = getattr(Scores.of(expected), name)
+                assert getattr(Scores.of(moments), name) == pytest.approx(
                     value, abs=TOLERANCE, nan_ok=True
                 )
         assert row.stations == group["key"].nunique()

@@ -141,7 +141,7 @@ class Map(Base):
         comment="Surrogate key",
     )
     product_id: Mapped[int] = mapped_column(ForeignKey(Product.id), comment="The product")
-    product_version_id: Mapped[int] = mapped_column(comment="The product version")
+    product_version_id: Mapped[int] = mapped_column(BigInteger, comment="The product version")
     day: Mapped[date] = mapped_column(Date, comment="Day it is dated by, the middle of its period")
     start_time: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), comment="First instant covered"
