@@ -144,8 +144,7 @@ def test_a_truncated_file_is_refused_or_loses_only_whole_lines(sample, path, sha
     path.write_bytes(whole[: int(len(whole) * share)])
     try:
         values = list(read(examine(make.candidate(path))))
-    except RefusedInput as error:
-        assert error.reason
+    except RefusedInput:
         return
     # text can be cut at the end of a line or of a number, and then nothing in it says so
     assert sample.source in {"ISMN", "station-table"}

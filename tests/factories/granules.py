@@ -33,7 +33,8 @@ def candidate(path: Path, delivered: str | None = None) -> Candidate:
 def _dimension(file: h5py.File, name: str, values: np.ndarray, **attributes: object) -> None:
     data = file.create_dataset(name, data=values)
     data.make_scale(name)
-    data.attrs.update(attributes)
+    # fixed-length text, as the netCDF library writes it
+    data.attrs.update({k: np.bytes_(v) if isinstance(v, str) else v for k, v in attributes.items()})
 
 
 def smap_points(
@@ -103,7 +104,7 @@ def era5(
             wanted["lsm"] = (np.full(shape, 0.75), "(0 - 1)")
         for name, (values, unit) in wanted.items():
             data = file.create_dataset(name, data=values.astype("f4"))
-            data.attrs["units"] = unit
+            data.attrs["units"] = np.bytes_(unit)
             data.attrs["_FillValue"] = np.array([np.nan], "f4")
             for i, axis in enumerate(("valid_time", "latitude", "longitude")):
                 data.dims[i].attach_scale(file[axis])

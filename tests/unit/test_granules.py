@@ -168,6 +168,16 @@ class TestExamine:
         with pytest.raises(RefusedInput, match="no known source; it holds: rain, Grid/"):
             examine(make.candidate(tmp_path / "x.nc"))
 
+    @pytest.mark.parametrize("hole", [b"\0", b"\xff"])
+    def test_a_damaged_heap_of_texts_does_not_hang_the_library(self, tmp_path, hole):
+        path = make.era5(tmp_path / make.ERA5_NAME)
+        content = bytearray(path.read_bytes())
+        heap = content.index(b"GCOL")
+        content[heap + 100 : heap + 200] = hole * 100
+        path.write_bytes(content)
+        with pytest.raises(RefusedInput, match="heap of texts is damaged"):
+            examine(make.candidate(path))
+
 
 class TestRead:
     def test_values_pass_the_checks(self, tmp_path):

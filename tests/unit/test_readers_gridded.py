@@ -243,15 +243,15 @@ class TestRasters:
     @pytest.mark.parametrize(
         ("name", "source", "start", "hours"),
         [
-            ("MOD11A1_LST_cloudrm_20160205.tif", "MOD11A1-cloudrm", datetime(2016, 2, 5), 24),
-            ("ANUClimate_v2-0_tavg_daily_20160205.tif", "ANUClimate-v2-0", datetime(2016, 2, 4, 14), 24),
-            ("ANUClimate_v2-0_rain_daily_20160205.tif", "ANUClimate-v2-0", datetime(2016, 2, 3, 23), 24),
-            ("CMRSET_Landsat_ET_2016_02_01.tif", "CMRSET-Landsat", datetime(2016, 2, 1), 29 * 24),
+            ("MOD11A1_LST_cloudrm_20160205.tif", "MOD11A1-cloudrm", datetime(2016, 2, 5, tzinfo=UTC), 24),
+            ("ANUClimate_v2-0_tavg_daily_20160205.tif", "ANUClimate-v2-0", datetime(2016, 2, 4, 14, tzinfo=UTC), 24),
+            ("ANUClimate_v2-0_rain_daily_20160205.tif", "ANUClimate-v2-0", datetime(2016, 2, 3, 23, tzinfo=UTC), 24),
+            ("CMRSET_Landsat_ET_2016_02_01.tif", "CMRSET-Landsat", datetime(2016, 2, 1, tzinfo=UTC), 29 * 24),
         ],
     )  # fmt: skip
     def test_what_a_dated_name_covers(self, tmp_path, name, source, start, hours):
         identity = _raster_reader(source).identify(make.geotiff(tmp_path / name), name)
-        assert identity.period.start == start.replace(tzinfo=UTC)
+        assert identity.period.start == start
         assert (identity.period.end - identity.period.start).total_seconds() == hours * 3600
 
     def test_a_day_that_does_not_exist_is_refused(self, tmp_path):
