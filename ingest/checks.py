@@ -105,6 +105,14 @@ def _raster(raster: Raster, now: datetime) -> Raster:
     return raster if values is raster.values else replace(raster, values=values)
 
 
+def _plain(instant: datetime) -> np.datetime64:
+    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "s")
+
+
+def _minute(instant: np.datetime64) -> str:
+    return str(instant.astype("datetime64[m]")).replace("T", " ")
+
+
 def _series(series: StationSeries, now: datetime) -> StationSeries:
     where = f"station {series.site.network}/{series.site.station}"
     if series.variable not in VARIABLES:
@@ -114,11 +122,12 @@ def _series(series: StationSeries, now: datetime) -> StationSeries:
     times = series.times.astype("datetime64[s]")
     if np.isnat(times).any() or (np.diff(times) <= np.timedelta64(0, "s")).any():
         raise RefusedInput(f"the times of {where} do not rise strictly")
-    first, last = (t.item().replace(tzinfo=UTC) for t in (times[0], times[-1]))
-    if last > now + DAY:
-        raise RefusedInput(f"{where} has a value of {last:%Y-%m-%d %H:%M}, which is in the future")
-    if first < _EARLIEST - DAY:
-        raise RefusedInput(f"{where} has a value of {first:%Y-%m-%d %H:%M}, before 1970")
+    # compared as numpy has them: the year 0 of a damaged line is no day of Python's
+    first, last = times[0], times[-1]
+    if last > _plain(now + DAY):
+        raise RefusedInput(f"{where} has a value of {_minute(last)}, which is in the future")
+    if first < _plain(_EARLIEST - DAY):
+        raise RefusedInput(f"{where} has a value of {_minute(first)}, before 1970")
     if not np.isfinite(series.values).all():
         raise RefusedInput(f"{where} has values that are not finite numbers")
     # what the provider itself flags as impossible is kept as the provider's statement

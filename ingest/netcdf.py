@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
+from ingest.hdf5 import check_heaps
 from ingest.refusal import refusing
 from ingest.sniff import Format, head, sniff
 from smcatalog.core.errors import RefusedInput
@@ -167,6 +168,7 @@ def netcdf(path: Path) -> Iterator[NetCdf]:
     """
     kind = sniff(head(path))
     if kind is Format.HDF5:
+        check_heaps(path)
         with refusing(_BROKEN):
             # h5py and not h5netcdf: the same bytes, a fifth of the time on many small files
             file = h5py.File(path, "r")

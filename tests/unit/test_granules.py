@@ -93,6 +93,8 @@ class TestChecks:
             (["2020-01-01T01", "NaT"], "do not rise strictly"),
             (["2020-01-01T01", "2020-06-17T00"], "2020-06-17 00:00, which is in the future"),
             (["1960-01-01T01", "2020-01-01T01"], "before 1970"),
+            (["0000-01-01T01", "2020-01-01T01"], "0000-01-01 01:00, before 1970"),
+            (["2020-01-01T01", "12000-01-01T01"], "in the future"),
         ],
     )
     def test_impossible_times_of_a_series_are_refused(self, times, reason):
