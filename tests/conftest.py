@@ -24,6 +24,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         discard_server(Path(os.environ["SMCATALOG_TEST_HOME"]))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a module's tests in one process of a parallel run, and the Yanco modules together.
 

@@ -1,9 +1,12 @@
 """What users do with the Yanco maps: find, open, validate, score, look at."""
 
 import math
+import socket
+import time
 import warnings
 from collections.abc import Iterator
 
+import httpx
 import numpy as np
 import pytest
 import rasterio
@@ -58,8 +61,6 @@ def test_pystac_client_finds_the_maps_of_a_year_and_a_place(found, address):
 
 
 def test_every_item_and_the_collection_are_valid(found, address):
-    import httpx
-
     documents = [item.to_dict(transform_hrefs=False) for item in found]
     documents.append(httpx.get(f"{address}/collections/yanco", trust_env=False).json())
     assert [said for document in documents for said in problems(document)] == []
@@ -233,6 +234,39 @@ def test_the_second_learner_goes_through_the_same_interface(produced):
     assert rows[0][:2] == ("yanco", "random_forest")
     assert rows[1][:2] == ("yanco-linear", "linear_regression")
     assert rows[1][2] == 9
+
+
+def test_serve_answers_on_loopback_as_the_reading_role(produced):
+    place, database = produced
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = place.start("serve", "--port", str(port))
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.get(f"{url}/collections/yanco/items?limit=1", trust_env=False)
+                break
+            except httpx.TransportError:
+                assert server.poll() is None, server.communicate()
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        (item,) = answer.json()["features"]
+        asset = httpx.get(
+            item["assets"]["soil_moisture"]["href"], headers={"Range": "bytes=0-3"}, trust_env=False
+        )
+        assert (asset.status_code, asset.content[:2]) == (206, b"II")
+        with database.connect() as connection:
+            users = connection.execute(
+                "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'smcatalog api'"
+                " AND datname = current_database()"
+            ).fetchall()
+        assert users == [("smcatalog_api",)]
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
 
 
 def test_benchmarks_measure(produced):

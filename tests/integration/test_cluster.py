@@ -58,6 +58,18 @@ def make(open_folder: Path) -> Iterator[MakeCluster]:
         cluster.destroy()
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Cluster]:
+    """One running cluster for the tests that only look."""
+    folder = Path(tempfile.mkdtemp(prefix="smc-", dir="/tmp"))
+    folder.chmod(0o755)
+    cluster = Cluster(folder / "home", durable=False)
+    cluster.start()
+    yield cluster
+    cluster.destroy()
+    shutil.rmtree(folder)
+
+
 def ask(cluster: Cluster, query: str, database: str = "smcatalog") -> object:
     with psycopg.connect(cluster.libpq_url(database=database), autocommit=True) as connection:
         row = connection.execute(query).fetchone()
@@ -132,14 +144,13 @@ def test_start_status_and_stop_can_be_repeated(make):
     assert ask(cluster, "SELECT current_database()") == "smcatalog"
 
 
-def test_the_server_is_private_and_not_root(make):
-    cluster = make()
-    status = cluster.start()
+def test_the_server_is_private_and_not_root(running):
+    status = running.status()
     assert owner_of_process(status.pid) != 0
     assert status.data_directory.stat().st_mode & 0o777 == 0o700
     assert status.socket_dir.stat().st_mode & 0o777 == 0o700
-    assert ask(cluster, "SHOW listen_addresses") == ""
-    assert ask(cluster, "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method <> 'peer'") == 0
+    assert ask(running, "SHOW listen_addresses") == ""
+    assert ask(running, "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method <> 'peer'") == 0
 
 
 def test_settings_of_a_durable_cluster(make):
@@ -164,17 +175,13 @@ def test_settings_of_a_durable_cluster(make):
     }
 
 
-def test_tests_may_give_up_durability(make):
-    cluster = make()
-    cluster.start()
-    assert ask(cluster, "SHOW fsync") == "off"
+def test_tests_may_give_up_durability(running):
+    assert ask(running, "SHOW fsync") == "off"
 
 
-def test_postgis_can_be_created(make):
-    cluster = make()
-    cluster.start()
-    do(cluster, "CREATE EXTENSION postgis")
-    assert ask(cluster, "SELECT ST_AsText(ST_Point(1, 2))") == "POINT(1 2)"
+def test_postgis_can_be_created(running):
+    do(running, "CREATE EXTENSION postgis")
+    assert ask(running, "SELECT ST_AsText(ST_Point(1, 2))") == "POINT(1 2)"
 
 
 def test_two_homes_do_not_meet(make):
@@ -211,13 +218,11 @@ def test_two_processes_start_it_at_once(make):
     assert {out.strip() for out, _ in answers} == {str(cluster.status().pid)}
 
 
-def test_database_comes_back_when_it_is_missing(make):
-    cluster = make()
-    cluster.start()
-    with psycopg.connect(cluster.libpq_url(database="postgres"), autocommit=True) as connection:
+def test_database_comes_back_when_it_is_missing(running):
+    with psycopg.connect(running.libpq_url(database="postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE smcatalog")
-    cluster.start()
-    assert ask(cluster, "SELECT current_database()") == "smcatalog"
+    running.start()
+    assert ask(running, "SELECT current_database()") == "smcatalog"
 
 
 @pytest.mark.parametrize("home", ["d" * 60 + "/" + "e" * 60, "with space, comma and é"])
@@ -322,17 +327,15 @@ def test_destroy_leaves_nothing_running(make):
     assert cluster.status().state is ClusterState.ABSENT
 
 
-def test_urls_work_with_both_libraries_whatever_the_environment(make, monkeypatch):
-    cluster = make()
-    cluster.start()
+def test_urls_work_with_both_libraries_whatever_the_environment(running, monkeypatch):
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGHOST", "/nowhere")
-    engine = sa.create_engine(cluster.url())
+    engine = sa.create_engine(running.url())
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT current_user")) == "smcatalog"
     engine.dispose()
     done = subprocess.run(
-        [find_binaries().program("psql"), cluster.libpq_url(), "-Atc", "SELECT 41 + 1"],
+        [find_binaries().program("psql"), running.libpq_url(), "-Atc", "SELECT 41 + 1"],
         capture_output=True,
         text=True,
         check=True,
@@ -340,16 +343,14 @@ def test_urls_work_with_both_libraries_whatever_the_environment(make, monkeypatc
     assert done.stdout.strip() == "42"
 
 
-def test_other_roles_connect_without_passwords(make):
-    cluster = make()
-    cluster.start()
-    do(cluster, "CREATE ROLE smcatalog_api LOGIN")
-    with psycopg.connect(cluster.libpq_url(role="smcatalog_api")) as connection:
+def test_other_roles_connect_without_passwords(running):
+    do(running, "CREATE ROLE smcatalog_api LOGIN")
+    with psycopg.connect(running.libpq_url(role="smcatalog_api")) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("smcatalog_api",)
-    do(cluster, "CREATE ROLE stranger LOGIN")
+    do(running, "CREATE ROLE stranger LOGIN")
     with pytest.raises(UsageError, match="no role 'stranger'"):
-        cluster.url(role="stranger")
-    foreign = cluster.libpq_url().replace("smcatalog@", "stranger@")
+        running.url(role="stranger")
+    foreign = running.libpq_url().replace("smcatalog@", "stranger@")
     with pytest.raises(psycopg.OperationalError, match=r"[Pp]eer authentication"):
         psycopg.connect(foreign)
 
@@ -406,13 +407,11 @@ def test_an_ordinary_user_has_everything_in_the_home(open_folder):
 
 
 @as_root_only
-def test_other_users_are_told_whose_it_is_and_cannot_connect(make):
-    cluster = make()
-    cluster.start()
+def test_other_users_are_told_whose_it_is_and_cannot_connect(running):
     user = a_user()
-    answer = as_user(user, lambda: Cluster(cluster.home).start().state)
+    answer = as_user(user, lambda: Cluster(running.home).start().state)
     assert "DatabaseUnavailable" in str(answer)
-    address = cluster.libpq_url()
+    address = running.libpq_url()
 
     def connect() -> str:
         with psycopg.connect(address) as connection:
