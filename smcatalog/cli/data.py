@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smcatalog.cli.database import ensure_ready
-from smcatalog.cli.output import ExitCode, bar, complain, print_json, print_table, say
+from smcatalog.cli.output import ExitCode, bar, complain, meter, print_json, print_table, say
 from smcatalog.core.errors import NotFoundError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
@@ -110,7 +110,12 @@ def _ingest(
     """
     from ingest.service import ingest
 
+    done = 0
+
     def tell(result: FileResult) -> None:
+        nonlocal done
+        done += 1
+        show(done, None)
         if json:
             return
         if result.outcome == "refused":
@@ -118,7 +123,8 @@ def _ingest(
         elif verbose:
             say(f"{result.outcome}: {result.name} ({result.source or 'unchanged'})")
 
-    report = ingest(open_workspace(context.obj), paths, tell=tell)
+    with meter("files") as show:
+        report = ingest(open_workspace(context.obj), paths, tell=tell)
     if json:
         print_json(report)
     else:
@@ -137,7 +143,7 @@ def _plan(
 ) -> None:
     """Say what is missing or stale, and why."""
     from smcatalog.database.engine import transaction
-    from smcatalog.database.outputs import find_product
+    from smcatalog.database.products import find_product
     from smcatalog.services.plan import DayState, make_plan
 
     definition = find_definition(context.obj, product)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["ExitCode", "bar", "complain", "print_json", "print_table", "say"]
+__all__ = ["ExitCode", "bar", "complain", "meter", "print_json", "print_table", "say"]
 
 _T = TypeVar("_T")
 
@@ -94,13 +95,31 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         say(line(cells))
 
 
+def _on_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def bar(items: Sequence[_T], what: str, /) -> Iterator[_T]:
     """Pass items through and show a progress bar on a terminal's standard error."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield from items
+    with meter(what) as show:
+        for done, item in enumerate(items):
+            show(done, len(items))
+            yield item
+
+
+@contextmanager
+def meter(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how far a work is on a terminal's standard error; nothing elsewhere.
+
+    The block gets a function of the number done and, where it is known, of the number in all.
+    """
+    if not _on_terminal():
+        yield lambda _done, _total: None
         return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    yield from track(items, description=what, console=console, transient=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -9,7 +9,7 @@ import typer
 
 from smcatalog.cli.data import find_definition, open_workspace
 from smcatalog.cli.database import ensure_ready
-from smcatalog.cli.output import print_json, print_table, say
+from smcatalog.cli.output import meter, print_json, print_table, say
 from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
@@ -34,15 +34,17 @@ def _validate(
     if by not in set(Grouping):
         raise UsageError(f"--by must be one of {', '.join(Grouping)}, got '{by}'")
     workspace = open_workspace(context.obj)
-    report = validate(
-        workspace.engine,
-        workspace.store,
-        product,
-        by=Grouping(by),
-        first=parse_day(first) if first else None,
-        last=parse_day(last) if last else None,
-        network=network,
-    )
+    with meter("match-ups") as show:
+        report = validate(
+            workspace.engine,
+            workspace.store,
+            product,
+            by=Grouping(by),
+            first=parse_day(first) if first else None,
+            last=parse_day(last) if last else None,
+            network=network,
+            progress=show,
+        )
     if json:
         print_json(report)
         return

@@ -268,7 +268,8 @@ def _look(connection: psycopg.Connection[Any]) -> _State:
             """,
             [[grants.WRITER, grants.ANALYST, grants.API]],
         ).fetchone()
-        assert first is not None  # noqa: S101 - a SELECT without FROM has one row
+        if first is None:
+            raise DatabaseUnavailable("The database gave no answer: try again.")
         pgstac = _one(
             cursor,
             "SELECT version FROM pgstac.migrations ORDER BY datetime DESC, version DESC LIMIT 1",

@@ -13,12 +13,7 @@ from smcatalog.core.errors import SmcatalogError, UsageError
 from smcatalog.core.moments import Moments
 from smcatalog.core.time import Period
 from smcatalog.database.engine import transaction
-from smcatalog.database.outputs import (
-    ModelRecord,
-    ProductVersionRecord,
-    find_model,
-    record_model,
-)
+from smcatalog.database.products import ModelRecord, ProductVersionRecord, find_model, record_model
 from smcatalog.methods import Samples, create, load
 from smcatalog.methods.sampling import coarse_samples, join_samples
 from smcatalog.products import Definition

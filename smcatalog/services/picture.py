@@ -15,7 +15,8 @@ from smcatalog.core.grids import grid
 from smcatalog.core.maps import PublishedMap
 from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import layers_of_map
-from smcatalog.database.outputs import live_maps, load_map, product_version
+from smcatalog.database.maps import live_maps, load_map
+from smcatalog.database.products import product_version
 from smcatalog.products import Definition
 from smcatalog.services.covariates import mosaic
 from smcatalog.services.layers import read_layer

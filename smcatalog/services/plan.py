@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from smcatalog.core.errors import UsageError
 from smcatalog.core.fingerprint import fingerprint
+from smcatalog.core.grids import BBox, grid
 from smcatalog.core.maps import MapStatus
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord, layers_of, refusals_of
-from smcatalog.database.outputs import LiveMap, live_maps
+from smcatalog.database.maps import LiveMap, live_maps
 from smcatalog.methods import recipe as method_recipe
 from smcatalog.products import Covariate, Definition, TimeRule
 
@@ -142,12 +145,19 @@ def make_plan(
     now : datetime, optional
         The present, for tests.
 
+    Raises
+    ------
+    UsageError
+        When ``last`` is before ``first``.
+
     Notes
     -----
     A map's fingerprint covers the algorithm's version, the recipe, the model's fingerprint and the
     checksums of the layers of its day. The model's covers the method, its parameters and the
     layers of all days up to the training horizon. No file is opened.
     """
+    if first is not None and last is not None and last < first:
+        raise UsageError(f"the last day {last} is before the first day {first}")
     present = now or datetime.now(UTC)
     first = max(first, definition.first_day) if first else definition.first_day
     last = min(filter(None, (last, definition.last_day)), default=None)
@@ -184,7 +194,10 @@ def _collect(connection: Connection, definition: Definition) -> dict[Period, Day
     """Gather the layers of every period of the coarse product."""
     coarse = (definition.coarse.source, definition.coarse.variable)
     wanted = [coarse, *((c.source, c.variable) for c in definition.covariates)]
-    layers = layers_of(connection, wanted)
+    layers = {
+        key: [layer for layer in found if _reaches(layer.grid, definition.bbox)]
+        for key, found in layers_of(connection, wanted).items()
+    }
     periods: dict[Period, list[LayerRecord]] = {}
     for layer in layers[coarse]:
         if layer.period is not None:
@@ -210,6 +223,13 @@ def _collect(connection: Connection, definition: Definition) -> dict[Period, Day
         )
         for period, parts in sorted(periods.items())
     }
+
+
+@lru_cache(maxsize=1024)
+def _reaches(name: str, bbox: BBox) -> bool:
+    """Say whether a grid meets a region: what lies elsewhere makes no day possible or stale."""
+    west, south, east, north = grid(name).bbox()
+    return west < bbox[2] and bbox[0] < east and south < bbox[3] and bbox[1] < north
 
 
 def _by_day(layers: Sequence[LayerRecord]) -> dict[date, list[LayerRecord]]:

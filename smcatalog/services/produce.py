@@ -16,12 +16,8 @@ from smcatalog.core.encoding import NODATA, QUALITY_NODATA, Quality, encode
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapStatus
 from smcatalog.database.engine import transaction
-from smcatalog.database.outputs import (
-    ModelRecord,
-    NewMap,
-    ProductVersionRecord,
-    register_product,
-)
+from smcatalog.database.maps import NewMap
+from smcatalog.database.products import ModelRecord, ProductVersionRecord, register_product
 from smcatalog.products import Definition
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.fit import ensure_model

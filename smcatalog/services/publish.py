@@ -15,7 +15,7 @@ from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapFile, PublishedMap
 from smcatalog.core.stations import Depth
 from smcatalog.database.engine import transaction
-from smcatalog.database.outputs import NewMap, live_maps, load_map, lock_day, record_map
+from smcatalog.database.maps import NewMap, live_maps, load_map, lock_day, record_map
 from smcatalog.products import Definition
 from smcatalog.services.workspace import Workspace
 from smcatalog.stac.collections import CollectionInfo, build_collection

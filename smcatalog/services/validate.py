@@ -23,7 +23,7 @@ from smcatalog.core.variables import variable
 from smcatalog.database import matchups as db
 from smcatalog.database.engine import transaction
 from smcatalog.database.metrics import Grouping, GroupMoments, group_moments
-from smcatalog.database.outputs import find_product
+from smcatalog.database.products import find_product
 from smcatalog.store import read_cog
 from smcatalog.validation.metrics import Scores
 

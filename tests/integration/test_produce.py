@@ -10,7 +10,8 @@ from smcatalog.core.encoding import Quality, decode
 from smcatalog.core.errors import SmcatalogError, StoreError
 from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import Refusal, refuse
-from smcatalog.database.outputs import find_product, live_maps
+from smcatalog.database.maps import live_maps
+from smcatalog.database.products import find_product
 from smcatalog.services.plan import DayState, make_plan
 from smcatalog.services.produce import produce
 from smcatalog.store import read_cog
@@ -144,6 +145,17 @@ def test_a_day_without_a_covariate_is_refused_with_its_name_and_the_rest_goes_on
     (refused,) = report.refused
     assert refused.day == late
     assert "W swvl1" in refused.reason
+
+
+def test_layers_of_other_regions_make_no_day_possible_or_stale(place):
+    produce(place, make.definition())
+    late = DAYS[13] + timedelta(days=1)
+    elsewhere = make.grid("M01").window(slice(2000, 2040), slice(2000, 2040))
+    make.put_coarse(place, late)
+    for day in (DAYS[0], late):
+        make.put(place, "W", "swvl1", elsewhere, np.full(elsewhere.shape, 0.3), day, granule="x")
+    report = produce(place, make.definition())
+    assert [day.outcome for day in report.days] == ["current"] * 14 + ["refused"]
 
 
 def test_quarantined_files_of_the_coarse_product_are_named_until_good_ones_come(place):
