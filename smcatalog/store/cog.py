@@ -84,13 +84,12 @@ def write_cog(
         "compress": "DEFLATE",  # read by every client, browsers included
         "predictor": "YES",
         "blocksize": _BLOCK,
-        "interleave": "BAND" if count > 1 else None,
         "overview_resampling": resampling,
         "bigtiff": "IF_SAFER",
         "num_threads": 1,
     }
     try:
-        with rasterio.open(path, "w", **{k: v for k, v in profile.items() if v is not None}) as out:
+        with rasterio.open(path, "w", **profile) as out:
             out.write(stack)
             out.descriptions = [band.description for band in bands]
             out.scales = [band.scale for band in bands]

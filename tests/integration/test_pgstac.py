@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -121,20 +120,17 @@ def test_partition_is_made_once_and_never_widened(engine: Engine) -> None:
     assert pgstac.ensure_year_partition(engine, "testmap", window(date(2019, 6, 1)))
 
 
-def test_upsert_takes_row_locks_only_and_milliseconds(engine: Engine) -> None:
+def test_upsert_takes_row_locks_only(engine: Engine) -> None:
     published(engine, date(2018, 1, 2))
     items = [build_item(described_map(day=date(2018, 2, 1) + timedelta(n))) for n in range(20)]
     with engine.begin() as conn:
-        started = time.perf_counter()
         for item in items:
             pgstac.upsert_item(conn, item)
-        elapsed = time.perf_counter() - started
         held = conn.execute(text(LOCKS)).all()
     assert ("_items_1_2018", "RowExclusiveLock") in held
     readers_wait_for = {"AccessExclusiveLock"}
     writers_wait_for = {"ExclusiveLock", "ShareRowExclusiveLock", "ShareLock"}
     assert not [lock for lock in held if lock[1] in readers_wait_for | writers_wait_for]
-    assert elapsed / len(items) < 0.1
 
 
 def test_readers_and_upserts_do_not_wait_for_each_other(engine: Engine) -> None:

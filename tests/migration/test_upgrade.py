@@ -36,20 +36,17 @@ def test_from_nothing_in_order_and_then_nothing_more(empty_database):
     check(empty_database.url)
 
 
-def test_nothing_to_do_is_quick_and_loads_nothing_heavy(database):
+def test_nothing_to_do_loads_nothing_heavy(database):
     code = (
-        "import sys, time; from smcatalog.database.upgrade import upgrade; "
-        f"start = time.perf_counter(); assert not upgrade({database.url!r}).changed; "
-        "print(time.perf_counter() - start); "
+        "import sys; from smcatalog.database.upgrade import upgrade; "
+        f"assert not upgrade({database.url!r}).changed; "
         "print([m for m in ('sqlalchemy', 'alembic', 'pypgstac') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=REPOSITORY
     )
     assert done.returncode == 0, done.stderr
-    seconds, loaded = done.stdout.splitlines()
-    assert float(seconds) < 0.5
-    assert loaded == "[]"
+    assert done.stdout.strip() == "[]"
 
 
 def test_two_upgrades_at_once(empty_database):
