@@ -49,7 +49,7 @@ from smcatalog.api.client import ASSETS, CatalogClient, CatalogSearch
 from smcatalog.api.errors import install_error_handlers
 from smcatalog.api.settings import ApiSettings, pool_settings, stac_settings
 from smcatalog.core.errors import DatabaseUnavailable
-from smcatalog.stac.pgstac import PGSTAC_VERSION
+from smcatalog.core.versions import PGSTAC_VERSION
 
 __all__ = ["ApiSettings", "create_app"]
 

@@ -17,12 +17,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
+from smcatalog.core.versions import PGSTAC_VERSION
 from smcatalog.database import grants, migrations
 
-__all__ = ["PGSTAC_VERSION", "UpgradeReport", "check", "downgrade", "upgrade"]
-
-PGSTAC_VERSION: Final = "0.10.0"
-"""The schema that the code and the API's queries are written for."""
+__all__ = ["UpgradeReport", "check", "downgrade", "upgrade"]
 
 _EXTENSIONS: Final = ("postgis", "btree_gist", "unaccent")
 _MINIMUM_SERVER: Final = 150000

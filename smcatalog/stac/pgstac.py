@@ -10,8 +10,8 @@ How pgstac is used here:
 - For the same reason ``update_partition_stats(partition)`` and ``update_collection_extents()``,
   which tighten these CHECKs to what is there, are never called; the setting
   ``update_collection_extent`` stays off (a collection's extent is what its product declares) and
-  ``use_queue`` stays off (a queue that nobody drains would hold the CHECKs back). `configure` says so
-  to the database.
+  ``use_queue`` stays off (a queue that nobody drains would hold the CHECKs back). Upgrades say so to the
+  database.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from sqlalchemy.exc import DBAPIError
 
 from smcatalog.core.errors import DatabaseUnavailable, NotFoundError
 from smcatalog.core.time import Period
+from smcatalog.core.versions import PGSTAC_VERSION
 
 if TYPE_CHECKING:
     import pystac
 
 __all__ = [
-    "PGSTAC_VERSION",
     "check_version",
-    "configure",
     "ensure_year_partition",
     "get_item",
     "pgstac_version",
@@ -41,10 +40,6 @@ __all__ = [
     "upsert_item",
 ]
 
-PGSTAC_VERSION: Final = "0.10.0"
-"""The schema that this code and the API's queries are written for."""
-
-_SETTINGS: Final = {"context": "on", "use_queue": "false", "update_collection_extent": "false"}
 _RETRIED: Final = frozenset({"55P03", "40P01", "40001", "42P01"})
 """Lock not available, deadlock, serialization failure: over when the other has finished. So is an
 undefined table: pgstac swallows the lock timeout of its CREATE TABLE and misses the table later."""
@@ -74,19 +69,6 @@ def check_version(conn: Connection) -> None:
             f"the database has {'no pgstac schema' if found is None else f'pgstac {found}'}, "
             f"but pgstac {PGSTAC_VERSION} is needed: run 'smcatalog db upgrade'"
         )
-
-
-def configure(conn: Connection) -> None:
-    """Set pgstac's settings for this database: exact counts, no queue, declared extents."""
-    conn.execute(
-        text("""
-            INSERT INTO pgstac.pgstac_settings (name, value)
-            SELECT name, value FROM jsonb_each_text(CAST(:settings AS jsonb)) AS s (name, value)
-            ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
-            WHERE pgstac_settings.value <> EXCLUDED.value
-        """),
-        {"settings": json.dumps(_SETTINGS)},
-    )
 
 
 def upsert_collection(conn: Connection, collection: pystac.Collection) -> bool:

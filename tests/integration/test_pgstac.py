@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from smcatalog.core.errors import DatabaseUnavailable, NotFoundError
+from smcatalog.core.versions import PGSTAC_VERSION
+from smcatalog.database.upgrade import upgrade
 from smcatalog.stac import pgstac
 from smcatalog.stac.collections import CollectionInfo, build_collection
 from smcatalog.stac.items import build_item
@@ -55,7 +57,7 @@ def published(engine: Engine, *days: date) -> None:
 
 def test_version_is_checked(database: Database) -> None:
     with database.engine.begin() as conn:
-        assert pgstac.pgstac_version(conn) == pgstac.PGSTAC_VERSION
+        assert pgstac.pgstac_version(conn) == PGSTAC_VERSION
         pgstac.check_version(conn)
         conn.execute(text("INSERT INTO pgstac.migrations (version) VALUES ('0.99.0')"))
         with pytest.raises(DatabaseUnavailable, match=r"pgstac 0\.99\.0.*db upgrade"):
@@ -158,14 +160,16 @@ def test_partition_of_an_unknown_collection_is_refused(engine: Engine) -> None:
         pgstac.ensure_year_partition(engine, "absent", window(date(2018, 6, 1)))
 
 
-def test_settings_are_set_once(database: Database) -> None:
+def test_an_upgraded_database_has_the_settings_and_an_upgrade_leaves_them_alone(
+    database: Database,
+) -> None:
     with database.engine.begin() as conn:
-        pgstac.configure(conn)
         settings = dict(conn.execute(text("SELECT name, value FROM pgstac.pgstac_settings")).all())
         assert settings["context"] == "on"
         assert settings["use_queue"] == settings["update_collection_extent"] == "false"
         rows = conn.execute(text("SELECT xmin::text, ctid::text FROM pgstac.pgstac_settings")).all()
-        pgstac.configure(conn)
+    upgrade(database.url)
+    with database.engine.begin() as conn:
         assert rows == (
             conn.execute(text("SELECT xmin::text, ctid::text FROM pgstac.pgstac_settings")).all()
         )

@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
+from smcatalog.core.versions import PGSTAC_VERSION
 from smcatalog.database import migrations
 from smcatalog.database.models import Base
-from smcatalog.database.upgrade import PGSTAC_VERSION, check, downgrade, upgrade
+from smcatalog.database.upgrade import check, downgrade, upgrade
 from tests.factories.catalogue import Catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
