@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -12,13 +10,12 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
+from smcatalog.database.collisions import TRANSIENT, pause
 
 __all__ = ["connect", "schema_engine", "transaction", "translated_errors"]
 
 _LOCK_TIMEOUT_MS: Final = 5_000
 _CONNECT_SECONDS: Final = 10
-_RETRIED: Final = frozenset({"55P03", "40P01", "40001"})
-"""Lock not available, deadlock, serialization failure: over when the other one has finished."""
 _UNREACHABLE: Final = frozenset({"08", "28", "3D", "53", "57"})
 """Classes of: no connection, not let in, no such database, no resources, shut down."""
 _OTHER_SCHEMA: Final = frozenset({"42P01", "42703", "42883", "3F000"})
@@ -108,10 +105,9 @@ def transaction(
                     )
                     return work(connection)
             except DBAPIError as error:
-                if _sqlstate(error) not in _RETRIED or attempt == retries:
+                if _sqlstate(error) not in TRANSIENT or attempt == retries:
                     raise
-        # Random, so that two who met do not meet again.
-        time.sleep(random.uniform(0.5, 1.0) * min(0.05 * 2**attempt, 2.0))  # noqa: S311
+        pause(attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -137,7 +133,7 @@ def translated_errors(url: URL | str) -> Iterator[None]:
 
 def _advice(error: DBAPIError, where: str) -> str | None:
     state, said = _sqlstate(error), str(error.orig).strip()
-    if state in _RETRIED:
+    if state in TRANSIENT:
         return (
             f"Another transaction held its locks in {where} for too long ({said}). "
             "Look for a migration or an idle transaction there and try again."

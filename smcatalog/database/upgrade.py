@@ -6,6 +6,7 @@ tells whether anything is to do, so that every start of a worker can afford to a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from psycopg.rows import dict_row
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
 from smcatalog.core.versions import PGSTAC_VERSION
 from smcatalog.database import grants, migrations
+from smcatalog.database.collisions import collision, pause
 
 __all__ = ["UpgradeReport", "check", "downgrade", "upgrade"]
 
 _EXTENSIONS: Final = ("postgis", "btree_gist", "unaccent")
 _MINIMUM_SERVER: Final = 150000
 _LOCK: Final = 7_236_018_441  # any number of ours: two upgrades of one database go one by one
+_ATTEMPTS: Final = 12
+_ALEMBIC: Final = threading.Lock()
+"""Alembic keeps the migration that runs in names of its modules: one at a time in a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,10 @@ class _State:
 def upgrade(url: str) -> UpgradeReport:
     """Install or upgrade everything in a database; do nothing when all is there.
 
+    Roles, memberships and settings stand in catalogues that all databases of a server share, and
+    PostgreSQL refuses the second of two sessions that change the same row of them. Each step is
+    a transaction that is safe to repeat, so then the upgrade goes on from where it was.
+
     Parameters
     ----------
     url : str
@@ -76,15 +85,28 @@ def upgrade(url: str) -> UpgradeReport:
     ------
     DatabaseUnavailable
         When no database answers, its server is too old, the role lacks a right, or its pgstac is
-        newer than this version's.
+        newer than this version's; or when other sessions kept changing the same things.
     """
-    with _connection(url) as connection:
-        state = _look(connection)
-        if _is_done(state):
-            return UpgradeReport((), migrations.head(), PGSTAC_VERSION)
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        steps = list(_install(connection, url, _look(connection)))
-    return UpgradeReport(tuple(steps), migrations.head(), PGSTAC_VERSION)
+    steps: list[str] = []
+    for attempt in range(_ATTEMPTS):
+        try:
+            with _connection(url) as connection:
+                if not _is_done(_look(connection)):
+                    connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+                    steps.extend(_install(connection, url, _look(connection)))
+            return UpgradeReport(tuple(steps), migrations.head(), PGSTAC_VERSION)
+        except Exception as error:
+            met = collision(error)
+            if met is None:
+                raise
+            if attempt == _ATTEMPTS - 1:
+                raise DatabaseUnavailable(
+                    "Other sessions kept changing the roles or settings of this database server "
+                    f"({str(met).strip()}): wait until they have finished and run the upgrade "
+                    "again; what is done so far stays."
+                ) from error
+        pause(attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -245,7 +267,7 @@ def _migrate(url: str, revision: str, *, down: bool) -> None:
     engine = schema_engine(url)
     run = migrations.migrate_down if down else migrations.migrate_up
     try:
-        with translated_errors(engine.url), engine.begin() as connection:
+        with _ALEMBIC, translated_errors(engine.url), engine.begin() as connection:
             run(connection, revision)
     finally:
         engine.dispose()

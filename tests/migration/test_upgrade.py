@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -16,8 +16,9 @@ from sqlalchemy import text
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
 from smcatalog.core.versions import PGSTAC_VERSION
 from smcatalog.database import migrations
+from smcatalog.database import upgrade as upgrades
 from smcatalog.database.models import Base
-from smcatalog.database.upgrade import check, downgrade, upgrade
+from smcatalog.database.upgrade import UpgradeReport, check, downgrade, upgrade
 from tests.factories.catalogue import Catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,23 +51,52 @@ def test_nothing_to_do_loads_nothing_heavy(database):
     assert done.stdout.strip() == "[]"
 
 
+def upgraded_at_once(*urls: str) -> list[UpgradeReport]:
+    with ThreadPoolExecutor(len(urls)) as pool:
+        return list(pool.map(upgrade, urls))
+
+
 def test_two_upgrades_at_once(empty_database):
-    reports, failures = [], []
-
-    def run():
-        try:
-            reports.append(upgrade(empty_database.url))
-        except Exception as error:  # noqa: BLE001 - shown by the assertion below
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    reports = upgraded_at_once(empty_database.url, empty_database.url)
     assert any(report.changed for report in reports)
     check(empty_database.url)
+
+
+def test_two_databases_of_a_server_at_once(database_server, empty_database):
+    """Roles, memberships and settings are rows that both of them change."""
+    with database_server.database(template="template0") as other:
+        reports = upgraded_at_once(empty_database.url, other.url)
+        assert all("grants and settings" in report.steps for report in reports)
+        check(empty_database.url)
+        check(other.url)
+
+
+def test_an_upgrade_goes_on_after_meeting_another_session(empty_database, monkeypatch):
+    met = []
+
+    def once(connection, name):
+        if not met:
+            met.append(name)
+            connection.execute(
+                "DO $$ BEGIN RAISE EXCEPTION 'tuple concurrently updated' "
+                "USING ERRCODE = 'XX000'; END $$"
+            )
+        make(connection, name)
+
+    make = upgrades._make_extension
+    monkeypatch.setattr(upgrades, "_make_extension", once)
+    assert upgrade(empty_database.url).steps[0] == "extension postgis"
+    assert met == ["postgis"]
+
+
+def test_an_upgrade_that_always_meets_another_one_says_so(empty_database, monkeypatch):
+    def always(connection, name):
+        connection.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+
+    monkeypatch.setattr(upgrades, "_make_extension", always)
+    monkeypatch.setattr(upgrades, "pause", lambda attempt: None)
+    with pytest.raises(DatabaseUnavailable, match="Other sessions kept changing the roles"):
+        upgrade(empty_database.url)
 
 
 @pytest.mark.parametrize(
