@@ -1,7 +1,8 @@
 """Grids: a GeoBox with a name.
 
 EASE-Grid 2.0 global (EPSG:6933) after Brodzik et al. (2012, 2014): ``M36``, ``M09``, ``M03`` and
-``M01`` share their origin and nest exactly; ``M25`` does not and is a grid of its own.
+``M01`` share their origin and nest exactly; ``M25`` does not and is a grid of its own. MODIS and VIIRS
+land products: sinusoidal on a sphere, in tiles of 10 by 10 degrees at the equator.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pyproj import Transformer
 
 from smcatalog.core.errors import NotFoundError, UsageError
 
-__all__ = ["EASE2_GRIDS", "BBox", "Grid", "grid"]
+__all__ = ["EASE2_GRIDS", "BBox", "Grid", "grid", "sinusoidal_tile"]
 
 BBox = tuple[float, float, float, float]
 """West, south, east, north, in degrees."""
@@ -28,6 +29,10 @@ BBox = tuple[float, float, float, float]
 _ORIGIN_X: Final = -17367530.4451615
 _ORIGIN_Y: Final = 7314540.83063855
 _M36_CELL: Final = 36032.220840584
+_SINUSOIDAL: Final = CRS("+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs")
+_TILE: Final = 1111950.5196666666
+_TILES: Final = (18, 36)
+"""Rows and columns of sinusoidal tiles."""
 _WINDOW = re.compile(r"^(?P<base>.+)\[(?P<r0>\d+):(?P<r1>\d+),(?P<c0>\d+):(?P<c1>\d+)\]$")
 _LATLON = re.compile(r"^latlon\((?P<numbers>[^)]*)\)$")
 
@@ -136,7 +141,7 @@ class Grid:
         row, column = self.row + r0, self.column + c0
         rows, columns = slice(row, row + r1 - r0), slice(column, column + c1 - c0)
         # cut from the whole grid where it is known: a window of a window is the same to the last bit
-        whole = EASE2_GRIDS.get(self.base)
+        whole = _GRIDS.get(self.base)
         box = self.geobox[r0:r1, c0:c1] if whole is None else whole.geobox[rows, columns]
         name = f"{self.base}[{rows.start}:{rows.stop},{columns.start}:{columns.stop}]"
         return replace(self, name=name, geobox=box, row=row, column=column)
@@ -256,6 +261,44 @@ EASE2_GRIDS: Final[dict[str, Grid]] = {
 """The global EASE-Grid 2.0 grids, by name."""
 
 
+def _sinusoidal(name: str, pixels: int) -> Grid:
+    cell = _TILE / pixels
+    rows, columns = _TILES
+    transform = Affine(cell, 0, -columns / 2 * _TILE, 0, -cell, rows / 2 * _TILE)
+    return Grid(name, GeoBox((rows * pixels, columns * pixels), transform, _SINUSOIDAL))
+
+
+_GRIDS: Final[dict[str, Grid]] = EASE2_GRIDS | {
+    "SIN1000": _sinusoidal("SIN1000", 1200),
+    "SIN500": _sinusoidal("SIN500", 2400),
+}
+
+
+def sinusoidal_tile(horizontal: int, vertical: int, pixels: int = 1200) -> Grid:
+    """Return a MODIS tile as a window of the global sinusoidal grid.
+
+    Parameters
+    ----------
+    horizontal, vertical : int
+        Numbers of the tile: h00 to h35 from west to east, v00 to v17 from north to south.
+    pixels : {1200, 2400}
+        Pixels along an edge of a tile: 926.6 m or 463.3 m wide.
+
+    Raises
+    ------
+    UsageError
+        When there is no such tile or no such size.
+    """
+    rows, columns = _TILES
+    if not (0 <= horizontal < columns and 0 <= vertical < rows):
+        raise UsageError(f"there is no tile h{horizontal:02d}v{vertical:02d}")
+    name = {1200: "SIN1000", 2400: "SIN500"}.get(pixels)
+    if name is None:
+        raise UsageError(f"tiles have 1200 or 2400 pixels along an edge, got {pixels}")
+    row, column = vertical * pixels, horizontal * pixels
+    return _GRIDS[name].window(slice(row, row + pixels), slice(column, column + pixels))
+
+
 def grid(name: str) -> Grid:
     """Return the grid that a name describes.
 
@@ -264,8 +307,8 @@ def grid(name: str) -> Grid:
     NotFoundError
         When the name is neither a known grid, nor a window of one, nor a degree grid.
     """
-    if name in EASE2_GRIDS:
-        return EASE2_GRIDS[name]
+    if name in _GRIDS:
+        return _GRIDS[name]
     if match := _WINDOW.match(name):
         base = grid(match["base"])
         r0, r1, c0, c1 = (int(match[k]) for k in ("r0", "r1", "c0", "c1"))
@@ -276,6 +319,6 @@ def grid(name: str) -> Grid:
             float(west), float(north), (float(dx), float(dy)), (int(rows), int(columns))
         )
     raise NotFoundError(
-        f"no grid is called '{name}'; there are {', '.join(sorted(EASE2_GRIDS))}, windows such as "
+        f"no grid is called '{name}'; there are {', '.join(sorted(_GRIDS))}, windows such as "
         "'M01[0:36,0:36]' and degree grids such as 'latlon(-180,90,0.25,0.25,1440,720)'"
     )

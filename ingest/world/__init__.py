@@ -1,0 +1,1 @@
+"""The simulated world: a landscape, its weather and water, and how sensors would see them."""
