@@ -9,7 +9,7 @@ import typer
 
 from smcatalog.cli.data import find_definition, open_workspace
 from smcatalog.cli.database import ensure_ready
-from smcatalog.cli.output import meter, print_json, print_table, say
+from smcatalog.cli.output import bar, meter, print_json, print_table, say
 from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
@@ -26,11 +26,22 @@ def _validate(
     first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
     network: Annotated[str | None, typer.Option(help="Only stations of this network.")] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a simulated world's truth: compare with it, not with stations."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Score maps against stations, beside the coarse product they were made from."""
+    """Score maps against stations or a simulated truth, beside the coarse product they were made from."""
     from smcatalog.services.validate import Grouping, validate
 
+    if truth is not None:
+        if network is not None:
+            raise UsageError("--network chooses stations: leave it out with --truth")
+        _validate_truth(context, product, truth, (first, last), json=json)
+        return
     if by not in set(Grouping):
         raise UsageError(f"--by must be one of {', '.join(Grouping)}, got '{by}'")
     workspace = open_workspace(context.obj)
@@ -65,18 +76,73 @@ def _validate(
     )
 
 
+def _validate_truth(
+    context: typer.Context,
+    product: str,
+    folder: Path,
+    span: tuple[str | None, str | None],
+    *,
+    json: bool,
+) -> None:
+    from smcatalog.services.truth import compare
+
+    definition = find_definition(context.obj, product)
+    first, last = (parse_day(day) if day else None for day in span)
+    report = compare(open_workspace(context.obj), definition, folder, first, last, bar)
+    if json:
+        print_json(report)
+        return
+    columns = ("subject", "days", "n", "bias", "rmse", "ubrmse", "r", "spatial r", "within-cell r")
+    rows = [
+        (
+            row.subject,
+            row.days,
+            s.n,
+            s.bias,
+            s.rmse,
+            s.ubrmse,
+            s.r,
+            row.spatial_r,
+            row.within_cell_r,
+        )
+        for row in report.rows
+        for s in (row.scores,)
+    ]
+    print_table(columns, rows)
+    say(
+        f"{report.maps} maps against the truth of a simulated world, {report.without_truth} without one; "
+        "bias is estimate minus truth, in m³ m⁻³. 'coarse' is the coarse product laid flat at the pixels of "
+        "'map'; spatial r is the mean of the days', within-cell r that of the deviations from the coarse "
+        "cell's mean"
+    )
+
+
 def _picture(
     context: typer.Context,
     product: str,
-    day: Annotated[str, typer.Argument(help="Day that the map is dated by, YYYY-MM-DD.")],
+    day: Annotated[
+        str,
+        typer.Argument(
+            help="Day that the map is dated by, YYYY-MM-DD, or 'clearest': the map with most pixels."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="PNG file to write.")],
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of a simulated world's truth, to show beside.")
+    ] = None,
+    station: Annotated[
+        str | None, typer.Option(help="NETWORK/STATION whose series is to be shown.")
+    ] = None,
 ) -> None:
     """Draw the map of a day beside the coarse cells it came from."""
-    from smcatalog.services.picture import draw_map
+    from smcatalog.services.picture import CLEAREST, draw_map
 
     definition = find_definition(context.obj, product)
-    draw_map(open_workspace(context.obj), definition, parse_day(day), out)
-    say(f"wrote {out}")
+    chosen = None if day == CLEAREST else parse_day(day)
+    drawn = draw_map(
+        open_workspace(context.obj), definition, chosen, out, truth=truth, station=station
+    )
+    say(f"wrote {out}: the map of {drawn}")
 
 
 def _serve(

@@ -18,6 +18,7 @@ __all__ = [
     "ProductVersionRecord",
     "find_model",
     "find_product",
+    "model_fingerprints",
     "product_version",
     "record_model",
     "register_product",
@@ -48,6 +49,12 @@ class ModelRecord:
         Registered name of the method.
     key, sha256 : str
         Its file in the store and that file's checksum.
+    n_samples : int
+        Number of samples that it learned from.
+    samples_fingerprint : str
+        Of these samples.
+    scores : dict
+        Against the coarse product, and importances.
     """
 
     id: int
@@ -55,6 +62,9 @@ class ModelRecord:
     method: str
     key: str
     sha256: str
+    n_samples: int
+    samples_fingerprint: str
+    scores: dict[str, Any]
 
 
 def register_product(
@@ -147,15 +157,35 @@ def product_version(connection: Connection, name: str) -> ProductVersionRecord:
 
 
 def find_model(
-    connection: Connection, version: ProductVersionRecord, fingerprint: str
+    connection: Connection, version: ProductVersionRecord, *fingerprints: str
 ) -> ModelRecord | None:
-    """Return the model of a fingerprint, or None when it was not fitted yet."""
+    """Return the model that has one of the fingerprints, or None when it was not fitted yet."""
     row = connection.execute(
-        select(Model.id, Model.fingerprint, Model.method, Model.key, Model.sha256)
+        select(
+            Model.id,
+            Model.fingerprint,
+            Model.method,
+            Model.key,
+            Model.sha256,
+            Model.n_samples,
+            Model.samples_fingerprint,
+            Model.scores,
+        )
         .join(Partition, Partition.id == Model.partition_id)
-        .where(Partition.product_version_id == version.id, Model.fingerprint == fingerprint)
-    ).one_or_none()
+        .where(Partition.product_version_id == version.id, Model.fingerprint.in_(fingerprints))
+    ).first()
     return ModelRecord(*row) if row else None
+
+
+def model_fingerprints(connection: Connection, product_id: int) -> set[str]:
+    """Return the fingerprints of all models of a product's versions."""
+    rows = connection.scalars(
+        select(Model.fingerprint)
+        .join(Partition, Partition.id == Model.partition_id)
+        .join(ProductVersion, ProductVersion.id == Partition.product_version_id)
+        .where(ProductVersion.product_id == product_id)
+    )
+    return set(rows)
 
 
 def record_model(

@@ -1,21 +1,28 @@
 """Declared products: recipes in TOML."""
 
 from smcatalog.products.definition import (
+    Accept,
     Coarse,
     Covariate,
     Definition,
     MethodChoice,
+    Step,
     TimeRule,
 )
+from smcatalog.products.partitions import Partitioning, partition_name
 from smcatalog.products.reading import builtin_names, load_builtin, read_definition
 
 __all__ = [
+    "Accept",
     "Coarse",
     "Covariate",
     "Definition",
     "MethodChoice",
+    "Partitioning",
+    "Step",
     "TimeRule",
     "builtin_names",
     "load_builtin",
+    "partition_name",
     "read_definition",
 ]

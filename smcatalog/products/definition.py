@@ -11,8 +11,9 @@ from typing import Any
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.stations import Depth
+from smcatalog.products.partitions import Partitioning
 
-__all__ = ["Coarse", "Covariate", "Definition", "MethodChoice", "TimeRule"]
+__all__ = ["Accept", "Coarse", "Covariate", "Definition", "MethodChoice", "Step", "TimeRule"]
 
 
 class TimeRule(StrEnum):
@@ -22,6 +23,28 @@ class TimeRule(StrEnum):
     """The one layer that holds always."""
     PERIOD_MEAN = "period_mean"
     """The mean over the days of the map's period that have a layer; at least one must."""
+    DAY = "day"
+    """The layers of the map's day; there must be one."""
+    HOLDING = "holding"
+    """The composite whose period holds the map's day, else the newest one that ended before."""
+
+
+class Step(StrEnum):
+    """What a map covers."""
+
+    COARSE = "coarse"
+    """A period of the coarse product: one map for each of them."""
+    DAY = "day"
+    """A day of UTC that has all covariates, whether or not the coarse product has values then."""
+
+
+class Accept(StrEnum):
+    """Which values of an input are used."""
+
+    RECOMMENDED = "recommended"
+    """Those that their provider recommends."""
+    RETRIEVED = "retrieved"
+    """All that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +57,15 @@ class Coarse:
         Where its layers come from and which grid they are on.
     min_coverage : float
         Share of a coarse cell that valid covariates must cover for it to become a sample.
+    accept : Accept
+        Which retrievals train. Cells marked as frozen or as water never do.
     """
 
     source: str
     variable: str
     grid: str
     min_coverage: float = 0.5
+    accept: Accept = Accept.RECOMMENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +78,17 @@ class Covariate:
         Canonical variable and the source of its layers.
     time : TimeRule
         Which layers make its value for a map.
+    accept : Accept
+        Which of their values are used; a pixel without one stays empty.
+    max_age_days : int
+        With ``holding``: how many days may have passed since the end of an earlier composite.
     """
 
     variable: str
     source: str
     time: TimeRule
+    accept: Accept = Accept.RETRIEVED
+    max_age_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +123,15 @@ class Definition:
         Training horizon: models learn nothing from later days.
     look_ahead_days : int
         How many days after its period a map still reads; it is provisional until then.
-    partitions : str
-        Scheme of the partitions; ``all``: one model over all periods up to the horizon.
+    step : Step
+        What a map covers: a period of the coarse product or a day.
+    partitions : Partitioning
+        How time is divided among models.
+    min_samples : int
+        Samples that a partition needs for a model of its own; with fewer the model of the
+        partition before is used.
     coarse : Coarse
-        What is downscaled. Its periods are the maps' periods.
+        What is downscaled.
     covariates : tuple of Covariate
         In the order in which the method gets them.
     method : MethodChoice
@@ -114,7 +151,9 @@ class Definition:
     coarse: Coarse
     covariates: tuple[Covariate, ...]
     method: MethodChoice
-    partitions: str = "all"
+    step: Step = Step.COARSE
+    partitions: Partitioning = Partitioning.ALL
+    min_samples: int = 1
     look_ahead_days: int = 0
     last_day: date | None = None
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,13 +16,27 @@ from smcatalog.core.errors import DefinitionError, NotFoundError, SmcatalogError
 from smcatalog.core.grids import grid
 from smcatalog.core.stations import Depth
 from smcatalog.core.variables import variable
-from smcatalog.products.definition import Coarse, Covariate, Definition, MethodChoice, TimeRule
+from smcatalog.products.definition import (
+    Accept,
+    Coarse,
+    Covariate,
+    Definition,
+    MethodChoice,
+    Step,
+    TimeRule,
+)
+from smcatalog.products.partitions import Partitioning
 
 __all__ = ["builtin_names", "load_builtin", "read_definition"]
 
 _NAME: Final = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
 _DAY: Final = "a day, YYYY-MM-DD without quotes"
+_MIN_SAMPLES: Final = {Partitioning.ALL: 1, Partitioning.SIXTEEN_DAYS: 100}
+"""Samples that a partition needs when the definition does not say: 100 after Rao et al. (2022)."""
+_MAX_AGE_DAYS: Final = 16
+"""One composite of MODIS may be late."""
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
 
 
 def builtin_names() -> list[str]:
@@ -95,6 +110,20 @@ class _Table:
             raise self.error(key, expected)
         return value
 
+    def choice(self, key: str, kind: type[_E], default: _E | None = None) -> _E:
+        names = ", ".join(f"'{one}'" for one in kind)
+        expected = f"one of {names}"
+        name = self.get(key, str, expected, default and default.value)
+        if name not in set(kind):
+            raise self.error(key, expected)
+        return kind(name)
+
+    def count(self, key: str, expected: str, *, least: int, default: int) -> int:
+        number = self.get(key, int, expected, default)
+        if number < least:
+            raise self.error(key, expected)
+        return number
+
     def table(self, key: str) -> _Table:
         return _Table(self.get(key, dict, "a table"), _join(self.where, key), self.text, self.file)
 
@@ -137,17 +166,14 @@ def parse_definition(text: str, file: str) -> Definition:
     top = _Table(values, "", text, file)
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
-         "first_day", "last_day", "training_until", "partitions", "look_ahead_days", "coarse", "covariates", "method")
+         "first_day", "last_day", "training_until", "step", "partitions", "min_samples", "look_ahead_days",
+         "coarse", "covariates", "method")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
         raise top.error("name", "lower-case letters, digits and hyphens, at most 40")
-    partitions = top.get("partitions", str, "a text", "all")
-    if partitions != "all":
-        raise top.error("partitions", "'all', the only scheme there is")
-    look_ahead = top.get("look_ahead_days", int, "a whole number of days", 0)
-    if look_ahead < 0:
-        raise top.error("look_ahead_days", "0 or more")
+    partitions = top.choice("partitions", Partitioning, Partitioning.ALL)
+    covariates = _covariates(top)
     definition = Definition(
         name=name,
         title=top.get("title", str, "a text"),
@@ -161,10 +187,14 @@ def parse_definition(text: str, file: str) -> Definition:
         last_day=top.get("last_day", date, _DAY) if "last_day" in values else None,
         training_until=top.get("training_until", date, _DAY),
         coarse=_coarse(top.table("coarse")),
-        covariates=_covariates(top),
+        covariates=covariates,
         method=_method(top.table("method")),
+        step=top.choice("step", Step, Step.COARSE),
         partitions=partitions,
-        look_ahead_days=look_ahead,
+        min_samples=_min_samples(top, partitions, len(covariates)),
+        look_ahead_days=top.count(
+            "look_ahead_days", "a number of days, 0 or more", least=0, default=0
+        ),
     )
     try:
         definition.output_grid()
@@ -213,8 +243,16 @@ def _variable(table: _Table) -> str:
         raise table.error("variable", f"a variable's canonical name ({error})") from error
 
 
+def _min_samples(top: _Table, partitions: Partitioning, covariates: int) -> int:
+    # below two samples a covariate no method fits, and the whole product would stop at that partition
+    least = 1 if partitions is Partitioning.ALL else 2 * covariates
+    expected = f"a number of samples, at least {least}"
+    default = max(least, _MIN_SAMPLES[partitions])
+    return top.count("min_samples", expected, least=least, default=default)
+
+
 def _coarse(table: _Table) -> Coarse:
-    table.check_keys(("source", "variable", "grid", "min_coverage"))
+    table.check_keys(("source", "variable", "grid", "min_coverage", "accept"))
     coverage = table.get("min_coverage", float, "a share between 0 and 1", 0.5)
     if not 0 < coverage <= 1:
         raise table.error("min_coverage", "a share above 0 and at most 1")
@@ -223,6 +261,7 @@ def _coarse(table: _Table) -> Coarse:
         variable=_variable(table),
         grid=_grid(table),
         min_coverage=coverage,
+        accept=table.choice("accept", Accept, Accept.RECOMMENDED),
     )
 
 
@@ -233,13 +272,19 @@ def _covariates(top: _Table) -> tuple[Covariate, ...]:
     found = []
     for number, values in enumerate(tables, 1):
         table = _Table(values, f"covariates#{number}", top.text, top.file)
-        table.check_keys(("variable", "source", "time"))
-        rules = ", ".join(f"'{rule}'" for rule in TimeRule)
-        rule = table.get("time", str, f"one of {rules}")
-        if rule not in set(TimeRule):
-            raise table.error("time", f"one of {rules}")
+        table.check_keys(("variable", "source", "time", "accept", "max_age_days"))
+        rule = table.choice("time", TimeRule)
+        if "max_age_days" in values and rule is not TimeRule.HOLDING:
+            raise table.error("max_age_days", f"left out, or time '{TimeRule.HOLDING}'")
+        age = table.count(
+            "max_age_days",
+            "a number of days, 0 or more",
+            least=0,
+            default=_MAX_AGE_DAYS if rule is TimeRule.HOLDING else 0,
+        )
         source = table.get("source", str, "the name of a source")
-        found.append(Covariate(_variable(table), source, TimeRule(rule)))
+        accept = table.choice("accept", Accept, Accept.RETRIEVED)
+        found.append(Covariate(_variable(table), source, rule, accept, age))
     if len({c.variable for c in found}) != len(found):
         raise top.error("covariates", "of different variables")
     return tuple(found)

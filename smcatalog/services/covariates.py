@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,13 +17,15 @@ from smcatalog.core.raster import InputQuality, Raster
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
-from smcatalog.products import Definition, TimeRule
+from smcatalog.products import Accept, Covariate, Definition, TimeRule
+from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
-from smcatalog.services.plan import DayInputs
 from smcatalog.store import Store
 
-__all__ = ["CovariateReader", "mosaic"]
+__all__ = ["CovariateReader", "blocks", "mosaic"]
 
+_BLOCK_PIXELS: Final = 1 << 20
+"""Pixels held at once with all their covariates."""
 _CACHE_BYTES: Final = 512 * 2**20
 
 _CARRIED: Final = (
@@ -30,6 +33,20 @@ _CARRIED: Final = (
     (InputQuality.FROZEN, Quality.FROZEN_OR_SNOW),
 )
 """Bits of covariates that hold for the map's pixel too."""
+
+_NEVER_TRAIN: Final = InputQuality.WATER | InputQuality.FROZEN
+"""Of coarse cells: the retrieval is of something else than soil moisture."""
+
+_LST: Final = frozenset({"lst_day", "lst_night"})
+
+
+def blocks(grid: Grid) -> Iterator[tuple[slice, Grid]]:
+    """Cut a grid into blocks of whole rows; yield each one's rows and window."""
+    rows, columns = grid.shape
+    step = max(1, _BLOCK_PIXELS // columns)
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows))
+        yield part, grid.window(part, slice(None))
 
 
 def mosaic(rasters: Sequence[Raster]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
@@ -52,8 +69,19 @@ def mosaic(rasters: Sequence[Raster]) -> tuple[NDArray[np.float32], NDArray[np.u
     return values, quality
 
 
+def _accepted(raster: Raster, accept: Accept, refused: int = 0) -> Raster:
+    """Return a raster without the values that are not accepted or have a refused bit."""
+    if accept is Accept.RECOMMENDED:
+        refused |= InputQuality.NOT_RECOMMENDED
+    out = (raster.quality & np.uint16(refused)) != 0
+    if not out.any():
+        return raster
+    values = np.where(out, np.float32(np.nan), raster.values)
+    return replace(raster, values=values)
+
+
 class CovariateReader:
-    """Reads the covariates of days; static ones are read once and kept.
+    """Reads the covariates of days; those that serve many days are read once and kept.
 
     Parameters
     ----------
@@ -76,20 +104,32 @@ class CovariateReader:
         for i, (covariate, layers) in enumerate(
             zip(self._definition.covariates, day.covariates, strict=True)
         ):
-            values[i], bits = mosaic([self._layer(layer, block) for layer in layers])
+            rasters = [self._layer(covariate, layer, block) for layer in layers]
+            values[i], bits = mosaic([_accepted(raster, covariate.accept) for raster in rasters])
             for carried, flag in _CARRIED:
                 quality[(bits & carried) != 0] |= np.uint16(flag)
-            if covariate.time is TimeRule.PERIOD_MEAN and not _covers(layers, day.period):
+            if covariate.variable in _LST:
+                filled = (bits & InputQuality.FILLED) != 0
+                observed = np.where(filled, Quality.LST_FILLED, Quality.LST_OBSERVED)
+                quality |= np.where(np.isfinite(values[i]), observed, 0).astype(np.uint16)
+            if covariate.time is not TimeRule.STATIC and not _covers(layers, day.period):
                 quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
         names = tuple(covariate.variable for covariate in self._definition.covariates)
         return Covariates(names, values, quality)
 
     def coarse(self, day: DayInputs, grid: Grid) -> NDArray[np.float32]:
-        """Return the coarse product of a day on its own grid; NaN where it has no value."""
-        return mosaic([read_layer(self._store, layer, grid) for layer in day.coarse])[0]
+        """Return what models learn from the coarse product of a day on its own grid, NaN elsewhere.
 
-    def _layer(self, layer: LayerRecord, block: Grid) -> Raster:
-        if layer.period is not None:
+        Retrievals that the product does not accept and cells marked as frozen or water are left out.
+        """
+        if not day.coarse:
+            return np.full(grid.shape, np.nan, np.float32)
+        accept = self._definition.coarse.accept
+        rasters = (read_layer(self._store, layer, grid) for layer in day.coarse)
+        return mosaic([_accepted(raster, accept, _NEVER_TRAIN) for raster in rasters])[0]
+
+    def _layer(self, covariate: Covariate, layer: LayerRecord, block: Grid) -> Raster:
+        if covariate.time not in {TimeRule.STATIC, TimeRule.HOLDING}:
             return read_layer(self._store, layer, block)
         key = (layer.id, block.name)
         if key in self._kept:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from smcatalog.core.encoding import NODATA, QUALITY_NODATA, Quality, encode
+from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapStatus
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap
 from smcatalog.database.products import ModelRecord, ProductVersionRecord, register_product
-from smcatalog.products import Definition
-from smcatalog.services.covariates import CovariateReader
-from smcatalog.services.fit import ensure_model
-from smcatalog.services.plan import DayInputs, DayState, Plan, PlannedDay, make_plan
+from smcatalog.products import Definition, Partitioning, partition_name
+from smcatalog.services.covariates import CovariateReader, blocks
+from smcatalog.services.fit import Fitted, Models, TooFew
+from smcatalog.services.inputs import DayInputs
+from smcatalog.services.plan import (
+    DayState,
+    PartitionInputs,
+    Plan,
+    PlannedDay,
+    make_plan,
+    map_fingerprint,
+)
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.publish import announce_collection, publish, write_map_files
 from smcatalog.services.workspace import Workspace
@@ -30,9 +40,6 @@ if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
 __all__ = ["DayResult", "ProduceReport", "predict_map", "produce"]
-
-_BLOCK_PIXELS: Final = 1 << 20
-"""Pixels held at once with all their covariates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,78 +118,96 @@ def produce(
 
     workspace.store.sweep()
     version, plan = transaction(workspace.engine, prepare)
-    made: dict[date, str] = {}
+    made: dict[date, DayResult] = {}
     to_make = [day for day in plan.days if day.to_make]
     if to_make:
+        if not plan.partitions:
+            raise UsageError(
+                f"product {definition.name} has no sample up to {definition.training_until}: "
+                f"ingest {definition.coarse.source} and its covariates first"
+            )
         transaction(workspace.engine, lambda c: announce_collection(c, definition))
         reader = CovariateReader(workspace.store, definition)
-        record, method = ensure_model(workspace, definition, version, plan, reader, progress)
-        worker = _Worker(workspace, definition, version, record, method, reader)
-        for day in progress(to_make, "maps"):
-            made[day.day] = worker.make(day)
-    results = tuple(_result(day, made) for day in plan.days)
+        models = Models(workspace, definition, version, reader, progress)
+        worker = _Worker(workspace, definition, version, reader)
+        for partition, days in groupby(to_make, key=lambda day: day.partition):
+            if partition is not None:
+                found = _make(worker, models, partition, list(days), progress)
+                made |= {result.day: result for result in found}
+    results = tuple(made.get(day.day) or _result(day) for day in plan.days)
     return ProduceReport(definition.name, version.number, results)
 
 
-def _result(day: PlannedDay, made: dict[date, str]) -> DayResult:
-    if day.to_make:
-        return DayResult(day.day, "made", made[day.day], f"{day.state}: {day.reason}")
+def _result(day: PlannedDay) -> DayResult:
     outcome = "refused" if day.state is DayState.REFUSED else "current"
     return DayResult(day.day, outcome, day.item_id, day.reason)
 
 
+def _make(
+    worker: _Worker,
+    models: Models,
+    partition: PartitionInputs,
+    days: Sequence[PlannedDay],
+    progress: Progress,
+) -> Iterator[DayResult]:
+    """Make the maps of days that share a model."""
+    fitted = models.of(partition)
+    if isinstance(fitted, TooFew):
+        yield from (DayResult(day.day, "refused", day.item_id, fitted.reason) for day in days)
+        return
+    one = worker.definition.partitions is Partitioning.ALL
+    for day in progress(days, "maps" if one else f"maps {partition.name}"):
+        yield DayResult(day.day, "made", worker.make(day, fitted), f"{day.state}: {day.reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """Makes one map after another with one model."""
+    """Makes one map after another."""
 
     workspace: Workspace
     definition: Definition
     version: ProductVersionRecord
-    record: ModelRecord
-    method: Method
     reader: CovariateReader
 
-    def make(self, day: PlannedDay) -> str:
+    def make(self, day: PlannedDay, fitted: Fitted) -> str:
         """Make and publish the map of a day and return its item's identifier."""
-        if day.inputs is None or day.fingerprint is None:
+        if day.inputs is None:
             raise ValueError(f"{day.day} has no inputs and cannot be made")
         grid = self.definition.output_grid()
-        extra = Quality.PROVISIONAL if day.status is MapStatus.PROVISIONAL else None
-        stacks = predict_map(self.method, self.reader, day.inputs, grid, extra)
+        extra = Quality(0)
+        if day.status is MapStatus.PROVISIONAL:
+            extra |= Quality.PROVISIONAL
+        if fitted.learned_in != partition_name(self.definition.partitions, day.day):
+            extra |= Quality.EARLIER_MODEL
+        stacks = predict_map(fitted.method, self.reader, day.inputs, grid, extra)
         with self.workspace.store.work() as work:
-            return self._publish(day, day.inputs, day.fingerprint, grid, stacks, work)
+            return self._publish(day, day.inputs, fitted.record, stacks, work)
 
     def _publish(
         self,
         day: PlannedDay,
         inputs: DayInputs,
-        mark: str,
-        grid: Grid,
+        model: ModelRecord,
         stacks: dict[str, NDArray[np.integer]],
         work: Path,
     ) -> str:
+        grid = self.definition.output_grid()
         files = write_map_files(self.workspace.store, work, self.definition, day.day, grid, stacks)
+        coarse = {layer.id for layer in inputs.coarse}
         covariates = {layer.id for part in inputs.covariates for layer in part}
         new = NewMap(
             version=self.version,
             period=day.period,
             grid=grid.name,
             status=day.status,
-            fingerprint=mark,
-            model=self.record,
+            fingerprint=map_fingerprint(self.definition, inputs, model.fingerprint, day.status),
+            model=model,
             files=files,
             coarse=tuple(layer.id for layer in inputs.coarse),
-            covariates=tuple(sorted(covariates - {layer.id for layer in inputs.coarse})),
+            covariates=tuple(sorted(covariates - coarse)),
         )
         published = publish(self.workspace, self.definition, new)
         return published.item_id if published else day.item_id or "made by another worker"
-
-
-def _blocks(grid: Grid) -> Iterator[slice]:
-    rows, columns = grid.shape
-    step = max(1, _BLOCK_PIXELS // columns)
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))
 
 
 def predict_map(
@@ -208,8 +233,7 @@ def predict_map(
     means = np.full((depths, *grid.shape), NODATA, np.int16)
     uncertainties = np.full_like(means, NODATA)
     qualities = np.full((depths, *grid.shape), QUALITY_NODATA, np.uint16)
-    for rows in _blocks(grid):
-        block = grid.window(rows, slice(None))
+    for rows, block in blocks(grid):
         prediction = method.predict(reader.read(day, block))
         means[:, rows] = encode(prediction.mean)
         uncertainties[:, rows] = encode(prediction.uncertainty)

@@ -67,14 +67,15 @@ def truth(day: date) -> np.ndarray:
     return 0.05 + 0.8 * wetness(day) - 0.0004 * (elevation() - 100)
 
 
-def put(place: Workspace, source: str, name: str, where: Grid, values: np.ndarray, day: date | None,
-        granule: str = "1") -> None:  # fmt: skip
+def put(place: Workspace, source: str, name: str, where: Grid, values: np.ndarray,
+        when: date | Period | None, granule: str = "1", quality: np.ndarray | None = None) -> None:  # fmt: skip
     """Record one layer as if a granule had brought it."""
-    period = Period.of_day(day) if day else None
-    raster = Raster.good(variable(name), where, values, period)
+    period = Period.of_day(when) if isinstance(when, date) else when
+    bits = np.zeros(where.shape, np.uint16) if quality is None else quality.astype(np.uint16)
+    raster = Raster(variable(name), where, values.astype(np.float32), bits, period)
     with place.store.work() as work:
         layer = write_layer(place.store, work, source, raster)
-    label = f"{source}-{day}-{granule}"
+    label = f"{source}-{when}-{granule}"
     record = GranuleRecord(source, label, label, fingerprint([label, layer.sha256]), 1, period)
     with place.engine.begin() as connection:
         key = record_granule(connection, record)

@@ -5,7 +5,7 @@ import pytest
 
 from smcatalog.core.errors import DefinitionError, NotFoundError
 from smcatalog.methods import create
-from smcatalog.products import builtin_names, load_builtin, read_definition
+from smcatalog.products import Accept, Step, builtin_names, load_builtin, read_definition
 
 GOOD = """
 name = "mine"
@@ -60,6 +60,27 @@ def test_a_definition_is_read(tmp_path):
     assert found.last_day is None
 
 
+def test_what_a_definition_leaves_out(tmp_path):
+    found = read(tmp_path, GOOD)
+    assert (found.step, found.partitions, found.min_samples) == ("coarse", "all", 1)
+    assert (found.coarse.accept, found.covariates[0].accept) == ("recommended", "retrieved")
+    periods = GOOD.replace('grid = "M01"', 'grid = "M01"\nstep = "day"\npartitions = "16-day"', 1)
+    periods = periods.replace('time = "static"', 'time = "holding"')
+    found = read(tmp_path, periods)
+    assert (found.step, found.partitions, found.min_samples) == ("day", "16-day", 100)
+    assert [c.max_age_days for c in found.covariates] == [0, 16]
+
+
+def test_the_demo_covers_whole_cells_of_the_simulated_region():
+    from ingest.world.landscape import landscape
+    from ingest.world.presets import preset
+
+    simulated = landscape(preset("rao2022"), 1, 300).grid
+    demo = load_builtin("demo")
+    assert demo.output_grid().name == simulated.name
+    assert demo.coarse_grid().shape == tuple(n // 36 for n in simulated.shape)
+
+
 def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
     found = read(tmp_path, GOOD)
     same = replace(found, title="Other", description="x", last_day=date(2030, 1, 1))
@@ -70,8 +91,11 @@ def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
         replace(found, coarse=replace(found.coarse, min_coverage=0.6)),
         replace(found, bbox=(146.0, -35.3, 147.0, -34.6)),
         replace(found, method=replace(found.method, parameters={"x": 1})),
+        replace(found, coarse=replace(found.coarse, accept=Accept.RETRIEVED)),
+        replace(found, step=Step.DAY),
+        replace(found, min_samples=2),
     ]
-    assert len({d.recipe_fingerprint for d in (found, *others)}) == 6
+    assert len({d.recipe_fingerprint for d in (found, *others)}) == 9
 
 
 @pytest.mark.parametrize(
@@ -88,6 +112,12 @@ def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
         ('source = "S"', "", r"line 12: 'coarse.source' must be the name of a source, found nothing"),
         ('title = "Mine"', 'title = "Mine"\ntitel = "x"', r"line 4: 'titel' must be one of"),
         ('variable = "elevation"', 'variable = "swvl1"', r"different variables"),
+        ('source = "S"', 'source = "S"\naccept = "good"', r"line 14: 'coarse.accept' must be one of 'rec"),
+        ('time = "static"', 'time = "static"\nmax_age_days = 3', r"line 26: 'covariates#2.max_age_days' .*'holding'"),
+        ('time = "static"', 'time = "holding"\nmax_age_days = -1', r"line 26: 'covariates#2.max_age_days' .*0 or more"),
+        ('grid = "M01"', 'grid = "M01"\nstep = "week"', r"line 8: 'step' must be one of 'coarse', 'day', found 'week'"),
+        ('grid = "M01"', 'grid = "M01"\npartitions = "8-day"', r"line 8: 'partitions' must be one of 'all', '16-day'"),
+        ('grid = "M01"', 'grid = "M01"\npartitions = "16-day"\nmin_samples = 3', r"line 9: 'min_samples' .*at least 4"),
         ("[method]", "[method", r"not valid TOML"),
     ],
 )  # fmt: skip

@@ -1,0 +1,215 @@
+"""Which layers the map of a day is made of, and which days there are."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+
+from sqlalchemy import Connection
+
+from smcatalog.core.grids import BBox, Grid, grid
+from smcatalog.core.time import DAY, Period, utc_midnight
+from smcatalog.database.inputs import LayerRecord, layers_of
+from smcatalog.products import Covariate, Definition, Step, TimeRule
+from smcatalog.resample import overlap
+
+__all__ = ["DayInputs", "LayerIndex", "LayerSeries"]
+
+
+@dataclass(frozen=True, slots=True)
+class DayInputs:
+    """The layers that a map is made of.
+
+    Parameters
+    ----------
+    period : Period
+        What the map covers.
+    coarse : tuple of LayerRecord
+        Layers of the coarse product in that period.
+    covariates : tuple of tuple of LayerRecord
+        Layers of each covariate, in the order of the product's covariates.
+    """
+
+    period: Period
+    coarse: tuple[LayerRecord, ...]
+    covariates: tuple[tuple[LayerRecord, ...], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every covariate has a layer."""
+        return all(self.covariates)
+
+    def checksums(self, *, coarse: bool = True) -> list[list[str]]:
+        """Return the checksums of all layers, in the order in which they are used.
+
+        Parameters
+        ----------
+        coarse : bool
+            Whether the coarse product's layers are among them.
+        """
+        parts = (self.coarse, *self.covariates) if coarse else self.covariates
+        return [[layer.sha256 for layer in part] for part in parts]
+
+
+class LayerSeries:
+    """Layers of a covariate by time.
+
+    Parameters
+    ----------
+    layers : sequence of LayerRecord
+        Live ones, in the order of time.
+    """
+
+    def __init__(self, layers: Sequence[LayerRecord]) -> None:
+        self.static = tuple(layer for layer in layers if layer.period is None)
+        self.by_day: dict[date, list[LayerRecord]] = {}
+        composites: dict[Period, list[LayerRecord]] = {}
+        for layer in layers:
+            if layer.period is not None:
+                self.by_day.setdefault(layer.period.day, []).append(layer)
+                composites.setdefault(layer.period, []).append(layer)
+        self._starts = sorted(composites)
+        self._by_end = sorted(composites, key=lambda p: (p.end, p.start))
+        self._ends = [period.end for period in self._by_end]
+        self._longest = max((p.end - p.start for p in composites), default=timedelta(0))
+        self._composites = composites
+
+    def holding(self, day: date, max_age_days: int) -> tuple[LayerRecord, ...]:
+        """Return the composite that holds a day, else the newest that ended not too long before it.
+
+        Of several that hold the day it is the one that began last.
+        """
+        begins = utc_midnight(day)
+        last = bisect_right(self._starts, begins, key=lambda period: period.start)
+        first = bisect_left(self._starts, begins - self._longest, key=lambda period: period.start)
+        for period in reversed(self._starts[first:last]):
+            if period.end > begins:
+                return tuple(self._composites[period])
+        before = bisect_right(self._ends, begins)
+        # one that ends as the day begins is one day old
+        if before and begins - self._ends[before - 1] < max_age_days * DAY:
+            return tuple(self._composites[self._by_end[before - 1]])
+        return ()
+
+    def select(self, covariate: Covariate, period: Period) -> tuple[LayerRecord, ...]:
+        """Return the layers that the covariate's rule chooses for a map's period."""
+        match covariate.time:
+            case TimeRule.STATIC:
+                return self.static
+            case TimeRule.DAY:
+                return tuple(self.by_day.get(period.day, ()))
+            case TimeRule.HOLDING:
+                return self.holding(period.day, covariate.max_age_days)
+            case TimeRule.PERIOD_MEAN:
+                days = period.days()
+                return tuple(layer for day in days for layer in self.by_day.get(day, ()))
+
+
+class LayerIndex:
+    """The live layers that reach a product's region, by time.
+
+    Parameters
+    ----------
+    connection : Connection
+        Asked once, here.
+    definition : Definition
+        The product.
+    """
+
+    def __init__(self, connection: Connection, definition: Definition) -> None:
+        self._definition = definition
+        coarse = (definition.coarse.source, definition.coarse.variable)
+        wanted = [coarse, *((c.source, c.variable) for c in definition.covariates)]
+        output = definition.output_grid()
+        layers = {
+            key: [layer for layer in found if _reaches(layer.grid, output)]
+            for key, found in layers_of(connection, dict.fromkeys(wanted)).items()
+        }
+        self._series = [LayerSeries(layers[c.source, c.variable]) for c in definition.covariates]
+        self._coarse: dict[Period, list[LayerRecord]] = {}
+        for layer in layers[coarse]:
+            if layer.period is not None:
+                self._coarse.setdefault(self._covered(layer.period), []).append(layer)
+
+    def _covered(self, period: Period) -> Period:
+        """Return the period of the map that a layer of the coarse product belongs to."""
+        return Period.of_day(period.day) if self._definition.step is Step.DAY else period
+
+    def inputs(self, period: Period) -> DayInputs:
+        """Return the layers of a map that covers a period; some covariates may have none."""
+        pairs = zip(self._definition.covariates, self._series, strict=True)
+        return DayInputs(
+            period,
+            tuple(self._coarse.get(period, ())),
+            tuple(series.select(covariate, period) for covariate, series in pairs),
+        )
+
+    def missing(self, day: DayInputs) -> list[Covariate]:
+        """Return the covariates that have no layer."""
+        pairs = zip(self._definition.covariates, day.covariates, strict=True)
+        return [covariate for covariate, layers in pairs if not layers]
+
+    def training(self) -> list[DayInputs]:
+        """Return the inputs that models learn from: complete and not after the training horizon."""
+        found = (
+            self.inputs(period)
+            for period in sorted(self._coarse)
+            if period.day <= self._definition.training_until
+        )
+        return [day for day in found if day.complete]
+
+    def maps(self, first: date, last: date | None) -> list[DayInputs]:
+        """Return the inputs of maps dated from ``first`` to ``last``, both included.
+
+        With a map for each period of the coarse product these are all its periods, with incomplete
+        inputs too; with a map for each day they are the days whose inputs are complete.
+        """
+        if self._definition.step is Step.COARSE:
+            periods: Iterable[Period] = sorted(self._coarse)
+        else:
+            periods = map(Period.of_day, self._days(first))
+        chosen = (p for p in periods if first <= p.day and (last is None or p.day <= last))
+        found = [self.inputs(period) for period in chosen]
+        if self._definition.step is Step.COARSE:
+            return found
+        return [day for day in found if day.complete]
+
+    def _days(self, first: date) -> list[date]:
+        """Return the days that may have all covariates."""
+        pairs = list(zip(self._definition.covariates, self._series, strict=True))
+        daily = [set(series.by_day) for c, series in pairs if c.time is TimeRule.DAY]
+        daily += [set(series.by_day) for c, series in pairs if c.time is TimeRule.PERIOD_MEAN]
+        if daily:
+            return sorted(set.intersection(*daily))
+        # nothing comes day by day: as long as composites hold, or the coarse product goes on
+        ends = [period.end for period in self._coarse]
+        ends += [
+            layer.period.end + c.max_age_days * DAY
+            for c, series in pairs
+            for layers in series.by_day.values()
+            for layer in layers
+            if layer.period is not None
+        ]
+        if not ends:
+            return []
+        past = (max(ends) - timedelta(microseconds=1)).date()
+        return [first + i * DAY for i in range((past - first).days + 1)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _reaches(name: str, output: Grid) -> bool:
+    """Say whether a layer meets the maps: what lies elsewhere makes no day possible or stale."""
+    where = grid(name)
+    if where.base == output.base:
+        return overlap(where, output) is not None
+    west, south, east, north = _bbox(where)
+    inner = _bbox(output)
+    return west < inner[2] and inner[0] < east and south < inner[3] and inner[1] < north
+
+
+@lru_cache(maxsize=1 << 12)
+def _bbox(where: Grid) -> BBox:
+    return where.bbox()
