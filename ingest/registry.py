@@ -6,19 +6,25 @@ import csv
 from typing import Final
 
 from ingest.files import Candidate
+from ingest.hdf4 import hdf4
+from ingest.hdfeos import hdf5_short_name, short_name
 from ingest.netcdf import netcdf
 from ingest.reader import Identity, Reader
 from ingest.sniff import Format, first_line, head, sniff
-from ingest.sources import era5, rasters, smap_points
+from ingest.sources import era5, modis_lst, modis_vi, rasters, smap, smap_points, srtm
 from ingest.stations import ismn, tables
 from smcatalog.core.errors import RefusedInput, SmcatalogError
 
 __all__ = ["READERS", "identify"]
 
 READERS: Final[tuple[Reader, ...]] = (
+    *smap.READERS,
     smap_points.READER,
     era5.READER,
     *rasters.READERS,
+    *modis_lst.READERS,
+    *modis_vi.READERS,
+    *srtm.READERS,
     ismn.READER,
     tables.READER,
 )
@@ -71,6 +77,8 @@ def _unknown(candidate: Candidate) -> str:
     match kind:
         case Format.HDF5 | Format.NETCDF3:
             return _unknown_netcdf(candidate)
+        case Format.HDF4:
+            return _unknown_hdf4(candidate)
         case Format.TEXT:
             return _unknown_text(candidate, first_line(start))
         case Format.TIFF:
@@ -86,8 +94,31 @@ def _unknown_netcdf(candidate: Candidate) -> str:
             names = sorted(file.names) + [f"{group}/" for group in sorted(file.groups)]
     except RefusedInput as error:
         return error.reason
-    listed = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-    return f"is an HDF5/NetCDF file of no known source; it holds: {listed or 'nothing'}"
+    product = hdf5_short_name(candidate.path)
+    if product:
+        return f"is a granule of {product}, which is not read yet; it holds: {_listed(names)}"
+    return f"is an HDF5/NetCDF file of no known source; it holds: {_listed(names)}"
+
+
+def _unknown_hdf4(candidate: Candidate) -> str:
+    try:
+        with hdf4(candidate.path) as file:
+            names = sorted(file.names)
+    except RefusedInput as error:
+        return error.reason
+    product = short_name(candidate.path)
+    what = f"is a granule of {product}, which is not read yet" if product else _NAMELESS
+    return f"{what}; it holds: {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    return (", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")) or "nothing"
+
+
+_NAMELESS: Final = (
+    "is an HDF4 file that does not say which product it is (a subsetter dropped its "
+    "CoreMetadata: fetch the whole granule)"
+)
 
 
 def _unknown_text(candidate: Candidate, line: str) -> str:

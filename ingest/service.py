@@ -31,7 +31,7 @@ from smcatalog.database.inputs import (
     resolve,
 )
 from smcatalog.database.observations import record_series, record_site
-from smcatalog.resample import layer_grid, regrid
+from smcatalog.resample import cropped, layer_grid, regrid
 from smcatalog.services.layers import write_layer
 from smcatalog.services.workspace import Workspace
 
@@ -166,8 +166,7 @@ def _ingest_granule(workspace: Workspace, candidate: Candidate, granule: Granule
         for value in read(granule):
             match value:
                 case Raster():
-                    raster = regrid(value, layer_grid(value.grid))
-                    layers.append(write_layer(workspace.store, work, identity.source, raster))
+                    layers += _write_layers(workspace, work, identity.source, value)
                 case StationSeries():
                     series.append(value)
                 case Site():
@@ -188,6 +187,18 @@ def _ingest_granule(workspace: Workspace, candidate: Candidate, granule: Granule
     if written is None:
         return FileResult(candidate.name, _KNOWN, identity.source)
     return FileResult(candidate.name, _INGESTED, identity.source, *written)
+
+
+def _write_layers(workspace: Workspace, work: Path, source: str, value: Raster) -> list[NewLayer]:
+    """Write a raster on the grid on which it is kept; nothing when nothing of it is left there.
+
+    A single pixel between clouds may cover too little of every cell.
+    """
+    target = layer_grid(value.grid)
+    raster: Raster | None = regrid(value, target)
+    if raster is not None and value.grid.base != target.base:
+        raster = cropped(raster)
+    return [] if raster is None else [write_layer(workspace.store, work, source, raster)]
 
 
 def _quarantine(

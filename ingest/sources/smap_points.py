@@ -1,7 +1,7 @@
 """SMAP 36 km retrievals as lists of points, pooled over a window of days.
 
 The lists hold the cells' centres on the EASE-Grid 2.0 of 36 km, the same cell once per day and
-overpass. The window stands nowhere but in the file's name.
+overpass. The window stands nowhere but in the file's name, as its first and last day or as one day.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from smcatalog.core.variables import variable
 __all__ = ["READER", "RETRIEVALS", "SmapPoints"]
 
 RETRIEVALS: Final = ("soil_moisture", "soil_moisture_dca")
-"""Single-channel (the baseline of release 18) and dual-channel algorithm."""
+"""The baseline and the dual-channel algorithm: the same since release 18, whose baseline that is."""
 
-_NAME = re.compile(r"^SMAP_(?P<first>\d{8})_(?P<last>\d{8})\.nc$")
+_NAME = re.compile(
+    r"^SMAP_(?:(?P<first>\d{8})_(?P<last>\d{8})|[A-Za-z]+_(?P<day>\d{4}-\d{2}-\d{2}))\.nc$"
+)
 _PLACE: Final = ("latitude", "longitude")
 _LIST: Final = frozenset({"index", *_PLACE})
 _KNOWN: Final = _LIST | frozenset(RETRIEVALS)
@@ -77,7 +79,7 @@ class SmapPoints:
         if not match:
             raise RefusedInput(
                 "is a list of SMAP points whose name does not say its window of days: "
-                "it should be called SMAP_YYYYMMDD_YYYYMMDD.nc"
+                "it should be called SMAP_YYYYMMDD_YYYYMMDD.nc or, of one day, SMAP_PLACE_YYYY-MM-DD.nc"
             )
         return Identity(self.source, name.removesuffix(".nc"), _window(match))
 
@@ -98,7 +100,8 @@ class SmapPoints:
 
 def _window(match: re.Match[str]) -> Period:
     try:
-        first, last = parse_day(match["first"]), parse_day(match["last"])
+        first = parse_day(match["day"] or match["first"])
+        last = parse_day(match["day"] or match["last"])
     except UsageError as error:
         raise RefusedInput(f"has an impossible day in its name: {error}") from error
     if not 0 <= (last - first) / DAY < _LONGEST_DAYS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,10 @@ def white(seed: int, key: str, first: int, count: int) -> NDArray[np.float64]:
     first, count : int
         The range; any part of it gives the same numbers.
     """
-    return _lattice(_number(seed, key), range(1), range(first, first + count))[0]
+    numbers: NDArray[np.float64] = _lattice(
+        _number(seed, key), range(1), range(first, first + count)
+    )[0]
+    return numbers
 
 
 def _lattice(stream: int, rows: range, columns: range) -> NDArray[np.float64]:
@@ -65,25 +68,29 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _weights(position: NDArray[np.float64]) -> tuple[range, NDArray[np.float64]]:
-    """Cubic B-spline weights of lattice points for each position, shape (positions, points)."""
+def _weights(position: NDArray[np.float64]) -> tuple[range, Any]:
+    """Cubic B-spline weights of lattice points for each position, sparse, shape (positions, points)."""
     return _weights_of(position.tobytes())
 
 
 @lru_cache(maxsize=64)  # a simulation asks for the same few places every day
-def _weights_of(places: bytes) -> tuple[range, NDArray[np.float64]]:
+def _weights_of(places: bytes) -> tuple[range, Any]:
+    from scipy.sparse import csr_array  # noqa: PLC0415 - slow
+
     position = np.frombuffer(places)
     base = np.floor(position).astype(int)
     points = range(int(base.min()) - 1, int(base.max()) + 3)
     t = position - base
-    spline = np.stack(
-        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+    spline = (
+        (1 - t) ** 3,
+        3 * t**3 - 6 * t**2 + 4,
+        -3 * t**3 + 3 * t**2 + 3 * t + 1,
+        t**3,
     )
-    weights = np.zeros((len(position), len(points)))
-    at = base - 1 - points.start
-    for k in range(4):
-        weights[np.arange(len(position)), at + k] = spline[k] / 6
-    return points, weights
+    point = (base - 1 - points.start)[:, np.newaxis] + np.arange(4)
+    ends = np.arange(len(position) + 1) * 4
+    weights = (np.stack(spline, axis=1).ravel() / 6, point.ravel(), ends)
+    return points, csr_array(weights, shape=(len(position), len(points)))
 
 
 def field(
@@ -121,7 +128,7 @@ def field(
         columns, wx = _weights(x / spacing)
         rows, wy = _weights(y / spacing)
         lattice = _lattice(_number(seed, key, octave), rows, columns)
-        total += wy @ (strength * lattice) @ wx.T
+        total += (wx @ (wy @ (strength * lattice)).T).T
         power += strength**2 * _SPLINE_POWER**2
         strength, length, octave = strength * roughness, length / 2, octave + 1
     result: NDArray[np.float64] = total / np.sqrt(power)

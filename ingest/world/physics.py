@@ -11,9 +11,10 @@ The module knows nothing of sensors, formats or methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,18 @@ from numpy.typing import NDArray
 from ingest.world.landscape import Array, Landscape
 from ingest.world.noise import field
 from ingest.world.state import LAYERS_CM, DayState
-from ingest.world.weather import Weather, sun_height, weather
+from ingest.world.weather import Weather, night_clouds, sun_height, weather
 from smcatalog.core.time import DAY
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["beginning", "days"]
+
+_T = TypeVar("_T", bound="DataclassInstance")
+_THREADS: Final = 2
+_STRIP: Final = 84
+"""Rows whose ten layers stay in a processor's cache."""
 
 _THICKNESS: Final = np.diff(LAYERS_CM).astype(np.float32) * 10.0
 """Of the layers [mm]."""
@@ -83,15 +92,17 @@ def days(
     """
     stores, constants = _begin(land), _constants(land)
     day = beginning(first)
-    while day <= last:
-        tell(day)
-        sky = weather(land, day)
-        before = stores.profile
-        freedom = _balance(land, constants, stores, sky, day).freedom
-        _grow(land, stores, sky, freedom)
-        if day >= first:
-            yield _state(land, stores, sky, before, freedom, day)
-        day += DAY
+    with ThreadPoolExecutor(_THREADS) as threads:
+        skies = threads.submit(weather, land, day)
+        while day <= last:
+            tell(day)
+            sky = skies.result()
+            skies = threads.submit(weather, land, day + DAY)  # no day's weather needs its water
+            before = stores.profile
+            freedom = _balance(land, constants, stores, sky, day, threads).freedom
+            if day >= first:
+                yield _state(land, stores, sky, before, freedom, day)
+            day += DAY
 
 
 def beginning(first: date) -> date:
@@ -133,14 +144,54 @@ def _constants(land: Landscape) -> _Constants:
 
 
 def _balance(
+    land: Landscape,
+    constants: _Constants,
+    stores: _Stores,
+    sky: Weather,
+    day: date,
+    threads: Executor,
+) -> _Fluxes:
+    """Move the day's water, let plants follow, and say where the water went.
+
+    Cells are alone, so strips of the region go at once.
+    """
+    held = replace(stores)
+    for f in fields(stores):
+        setattr(stores, f.name, np.empty_like(getattr(held, f.name)))
+
+    def strip(first: int) -> _Fluxes:
+        rows = slice(first, first + _STRIP)
+        part, ground, air = _strip(held, rows), _strip(land, rows), _strip(sky, rows)
+        part.profile = part.profile.copy()
+        fluxes = _move(ground, _strip(constants, rows), part, air, day)
+        _grow(ground, part, air, fluxes.freedom)
+        for f in fields(stores):
+            getattr(stores, f.name)[..., rows, :] = getattr(part, f.name)
+        return fluxes
+
+    parts = list(threads.map(strip, range(0, land.grid.shape[0], _STRIP)))
+    return _Fluxes(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(_Fluxes)))
+
+
+def _strip(whole: _T, rows: slice) -> _T:
+    """Return a value whose arrays are those of some rows of the region."""
+    cut = {
+        f.name: array[..., rows, :]
+        for f in fields(whole)
+        if isinstance(array := getattr(whole, f.name), np.ndarray) and array.ndim > 1
+    }
+    return replace(whole, **cut)
+
+
+def _move(
     land: Landscape, constants: _Constants, stores: _Stores, sky: Weather, day: date
 ) -> _Fluxes:
-    """Move the day's water and say where it went.
+    """Move the day's water of some rows.
 
     Every millimetre that comes in stays, evaporates, drains or runs off; no layer leaves the range from
     nothing to its porosity.
     """
-    profile = stores.profile.copy()
+    profile = stores.profile
     frozen = stores.soil_temperature < np.float32(-0.5)
     arriving = _melt(stores, sky) + _irrigation(land, constants, profile, sky, day)
     demand = np.where(stores.snow > 1.0, np.float32(0.1), np.float32(1.0)) * sky.demand
@@ -166,7 +217,6 @@ def _balance(
     profile -= over
     runoff = runoff + np.tensordot(_THICKNESS, over, axes=1)
     profile[:, land.water] = land.porosity[land.water]
-    stores.profile = profile
     return _Fluxes(
         arriving=arriving,
         evaporation=evaporation + uptake.sum(axis=0),
@@ -193,7 +243,7 @@ def _irrigation(
     turn = constants.turn == day.toordinal() % _TURNS
     wants = turn & (land.irrigated > 0.03) & (sky.mean > 9.0)  # noqa: PLR2004 - share, degC
     if not wants.any():
-        return np.zeros(land.grid.shape, np.float32)
+        return np.zeros(sky.mean.shape, np.float32)
     water = np.tensordot(_THICKNESS[:5], profile[:5], axes=1) / _THICKNESS[:5].sum()
     dry = water < land.wilting + 0.6 * constants.retained
     return np.where(wants & dry, np.float32(55.0) * land.irrigated, np.float32(0.0))
@@ -273,7 +323,7 @@ def _state(
         snow=stores.snow, frozen=stores.soil_temperature < np.float32(-0.5),
         ndvi=seen.astype(np.float32), evi=(0.02 + 0.66 * np.maximum(seen, 0.0) ** 1.25).astype(np.float32),
         vegetation_water=canopy.astype(np.float32),
-        lst_day=blank, lst_night=blank.copy(), cloud_day=sky.cloud_day, cloud_night=sky.cloud_night,
+        lst_day=blank, lst_night=blank.copy(), cloud_day=sky.cloud_day, cloud_night=night_clouds(land, day, sky.rain),
     )  # fmt: skip
     state.lst_day[:] = _surface_by_day(state, sky, freedom)
     state.lst_night[:] = _surface_by_night(state)

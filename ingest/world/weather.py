@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ingest.world.landscape import Array, Landscape
 from ingest.world.noise import field, generator, white
 
-__all__ = ["Weather", "sun_height", "weather"]
+__all__ = ["Weather", "night_clouds", "sun_height", "weather"]
 
 _BLOCK_KM: Final = 120.0
 """Edge of the squares whose storms are drawn together."""
@@ -46,8 +46,8 @@ class Weather:
         Potential evapotranspiration [mm], after Hargreaves and Samani (1985).
     calm : float
         Aerodynamic resistance relative to its mean: the day's wind [1].
-    cloud_day, cloud_night : ndarray of bool
-        Clouds at 10:30 and 22:30 solar time.
+    cloud_day : ndarray of bool
+        Clouds at 10:30 solar time.
     """
 
     rain: Array
@@ -58,7 +58,6 @@ class Weather:
     demand: Array
     calm: float
     cloud_day: NDArray[np.bool_]
-    cloud_night: NDArray[np.bool_]
 
 
 def weather(land: Landscape, day: date) -> Weather:
@@ -69,14 +68,8 @@ def weather(land: Landscape, day: date) -> Weather:
     warm = 3.0 * _memory(seed, "warm", day, 4.0) - 1.2 * wet
     x, y = (centres / 1000.0 for centres in land.grid.centres())
     rain = _rain(land, day, season, wet, x, y)
-    sky = 0.9 * field(seed, f"sky {day}", x, y, longest=320.0, shortest=6.0, roughness=0.65)
-    later = 0.9 * field(seed, f"night sky {day}", x, y, longest=320.0, shortest=6.0, roughness=0.65)
-    overcast = 0.42 - p.rain / 2500.0 - 0.7 * wet
-    # clouds rain, but a storm has left most places by the time a satellite passes
-    raining = rain > 2.0 * p.rain / 365.0
-    cloud_day = (sky > overcast) | (raining & (sky > overcast - 1.2))
-    cloud_night = (0.5 * sky + 0.87 * later > overcast) | (raining & (later > overcast - 1.2))
-    mean = (
+    cloud_day = _clouds(land, wet, rain, _sky(land, f"sky {day}", x, y))
+    mean: Array = (
         p.temperature + p.seasonality * season + warm - _LAPSE * (land.elevation - p.lowland)
     ).astype(np.float32)
     swing = p.diurnal * np.where(cloud_day, 0.75, 1.12).astype(np.float32)
@@ -85,10 +78,41 @@ def weather(land: Landscape, day: date) -> Weather:
     hour, calm = numbers.uniform(0.0, 24.0), math.exp(0.25 * numbers.standard_normal())
     # showers come in the afternoon
     rain_hour = land.utc_hour(15.5) if numbers.uniform() < _SHOWERS else hour
-    half = swing / 2
-    return Weather(
-        rain, rain_hour, mean - half, mean, mean + half, demand, calm, cloud_day, cloud_night
-    )
+    half = (swing / 2).astype(np.float32)
+    return Weather(rain, rain_hour, mean - half, mean, mean + half, demand, calm, cloud_day)
+
+
+def night_clouds(land: Landscape, day: date, rain: Array) -> NDArray[np.bool_]:
+    """Return where clouds are at 22:30 solar time, half of them those of the day.
+
+    Parameters
+    ----------
+    rain : ndarray of float32, shape of the landscape's grid
+        Of the day [mm].
+    """
+    x, y = (centres / 1000.0 for centres in land.grid.centres())
+    by_day, later = (_sky(land, f"{which} {day}", x, y) for which in ("sky", "night sky"))
+    wet = _memory(land.seed, "wet", day, 2.5)
+    return _clouds(land, wet, rain, 0.5 * by_day + 0.87 * later)
+
+
+def _sky(
+    land: Landscape, key: str, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return 0.9 * field(land.seed, key, x, y, longest=320.0, shortest=6.0, roughness=0.65)
+
+
+def _clouds(
+    land: Landscape, wet: float, rain: Array, sky: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return where the sky is overcast, more often where it rains on the day.
+
+    Clouds rain, but a storm has left most places by the time a satellite passes.
+    """
+    overcast = 0.42 - land.preset.rain / 2500.0 - 0.7 * wet
+    raining = rain > 2.0 * land.preset.rain / 365.0
+    clouds: NDArray[np.bool_] = sky > overcast - 1.2 * raining
+    return clouds
 
 
 def _season(day: date) -> float:
@@ -173,4 +197,5 @@ def _demand(land: Landscape, day: date, mean: Array, swing: Array) -> Array:
     daily = daily + np.cos(phi) * math.cos(declination) * np.sin(sunset)
     extraterrestrial = 37.6 * daily / 2.45  # MJ m-2 d-1 to mm d-1
     demand = 0.0023 * extraterrestrial[:, np.newaxis] * (mean + 17.8) * np.sqrt(swing)
-    return (np.maximum(demand, 0.0) * land.sunward).astype(np.float32)
+    result: Array = (np.maximum(demand, 0.0) * land.sunward).astype(np.float32)
+    return result

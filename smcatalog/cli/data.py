@@ -28,12 +28,16 @@ From = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.
 To = Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")]
 
 
-def open_workspace(settings: Settings) -> Workspace:
-    """Open database and store; the private cluster is started when it is down."""
+def open_workspace(context: typer.Context) -> Workspace:
+    """Open database and store for a command; the private cluster is started when it is down."""
     from smcatalog.services.workspace import Workspace
 
+    settings: Settings = context.obj
     ensure_ready(settings)
-    return Workspace.open(settings)
+    workspace = Workspace.open(settings)
+    # with the command: connections that the interpreter's end finds open are warned about
+    context.call_on_close(workspace.engine.dispose)
+    return workspace
 
 
 def find_definition(settings: Settings, name: str) -> Definition:
@@ -124,7 +128,7 @@ def _ingest(
             say(f"{result.outcome}: {result.name} ({result.source or 'unchanged'})")
 
     with meter("files") as show:
-        report = ingest(open_workspace(context.obj), paths, tell=tell)
+        report = ingest(open_workspace(context), paths, tell=tell)
     if json:
         print_json(report)
     else:
@@ -149,7 +153,7 @@ def _plan(
     definition = find_definition(context.obj, product)
     days = _days(first, last)
     plan = transaction(
-        open_workspace(context.obj).engine,
+        open_workspace(context).engine,
         lambda c: make_plan(c, definition, find_product(c, definition.name), *days),
     )
     if json:
@@ -183,7 +187,7 @@ def _produce(
     from smcatalog.services.produce import produce
 
     definition = find_definition(context.obj, product)
-    report = produce(open_workspace(context.obj), definition, *_days(first, last), bar)
+    report = produce(open_workspace(context), definition, *_days(first, last), bar)
     if json:
         print_json(report)
     else:

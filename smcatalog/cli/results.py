@@ -44,7 +44,7 @@ def _validate(
         return
     if by not in set(Grouping):
         raise UsageError(f"--by must be one of {', '.join(Grouping)}, got '{by}'")
-    workspace = open_workspace(context.obj)
+    workspace = open_workspace(context)
     with meter("match-ups") as show:
         report = validate(
             workspace.engine,
@@ -88,7 +88,7 @@ def _validate_truth(
 
     definition = find_definition(context.obj, product)
     first, last = (parse_day(day) if day else None for day in span)
-    report = compare(open_workspace(context.obj), definition, folder, first, last, bar)
+    report = compare(open_workspace(context), definition, folder, first, last, bar)
     if json:
         print_json(report)
         return
@@ -140,7 +140,7 @@ def _picture(
     definition = find_definition(context.obj, product)
     chosen = None if day == CLEAREST else parse_day(day)
     drawn = draw_map(
-        open_workspace(context.obj), definition, chosen, out, truth=truth, station=station
+        open_workspace(context), definition, chosen, out, truth=truth, station=station
     )
     say(f"wrote {out}: the map of {drawn}")
 

@@ -9,7 +9,7 @@
 from smcatalog.resample.area import AreaWeights, area_weights
 from smcatalog.resample.binning import CellIndex, Coarse, cell_index
 from smcatalog.resample.refining import refine
-from smcatalog.resample.regrid import layer_grid, overlap, regrid
+from smcatalog.resample.regrid import cropped, layer_grid, overlap, regrid
 
 __all__ = [
     "AreaWeights",
@@ -17,6 +17,7 @@ __all__ = [
     "Coarse",
     "area_weights",
     "cell_index",
+    "cropped",
     "layer_grid",
     "overlap",
     "refine",

@@ -15,12 +15,14 @@ from smcatalog.resample.binning import MIN_RATIO, cell_index
 from smcatalog.resample.geometry import cell_ratio
 from smcatalog.resample.refining import refine
 
-__all__ = ["layer_grid", "overlap", "regrid"]
+__all__ = ["cropped", "layer_grid", "overlap", "regrid"]
 
 _MIN_COVERAGE: Final = 0.5
 """A target cell gets a value when valid source cells cover at least this share of it."""
 _WHOLE: Final = 0.95
 """Below this share the value is flagged as partial."""
+_KEPT: Final = np.uint16(InputQuality.WATER | InputQuality.FROZEN)
+"""Bits that say something of a cell without a value."""
 
 
 def layer_grid(source: Grid, base: str = "M01") -> Grid:
@@ -63,6 +65,34 @@ def overlap(inner: Grid, outer: Grid) -> tuple[tuple[slice, slice], tuple[slice,
         )
 
     return part(inner), part(outer)
+
+
+def cropped(raster: Raster) -> Raster | None:
+    """Return the window of a raster that holds something, when that is less than half of it.
+
+    A tile of which clouds, an ocean or a region's edge leave little then makes a small layer. Larger
+    rasters stay as they are, and so does their grid, which they share with other days.
+
+    Returns
+    -------
+    Raster or None
+        None when there is neither a value nor open water nor frozen ground anywhere.
+    """
+    held = np.isfinite(raster.values) | ((raster.quality & _KEPT) != 0)
+    rows, columns = (np.flatnonzero(held.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    part = raster.grid.window(*window)
+    if 2 * part.shape[0] * part.shape[1] > held.size:
+        return raster
+    return Raster(
+        raster.variable,
+        part,
+        np.ascontiguousarray(raster.values[window]),
+        np.ascontiguousarray(raster.quality[window]),
+        raster.period,
+    )
 
 
 def regrid(raster: Raster, target: Grid) -> Raster:
@@ -119,19 +149,16 @@ def _weigh(raster: Raster, target: Grid) -> Raster:
             f"classes of {raster.variable.name} cannot be averaged from {raster.grid.name} to "
             f"{target.name}: bring class fractions instead"
         )
-    mean, coverage = area_weights(raster.grid, target).mean(
-        raster.values, min_coverage=_MIN_COVERAGE
+    masks = {bit: (raster.quality & bit) != 0 for bit in InputQuality}
+    present = {bit: mask for bit, mask in masks.items() if mask.any()}
+    weighed = area_weights(raster.grid, target).weigh(
+        raster.values, list(present.values()), min_coverage=_MIN_COVERAGE
     )
     quality = np.zeros(target.shape, np.uint16)
-    for bit in InputQuality:
-        carried = (raster.quality & bit) != 0
-        if carried.any():
-            share, _ = area_weights(raster.grid, target).mean(
-                carried.astype(np.float32), min_coverage=0
-            )
-            quality[np.nan_to_num(share) > 0] |= np.uint16(bit)
-    quality[coverage < _WHOLE] |= np.uint16(InputQuality.PARTIAL_COVERAGE)
-    return Raster(raster.variable, target, mean, quality, raster.period)
+    for bit, touched in zip(present, weighed.touched, strict=True):
+        quality[touched] |= np.uint16(bit)
+    quality[weighed.coverage < _WHOLE] |= np.uint16(InputQuality.PARTIAL_COVERAGE)
+    return Raster(raster.variable, target, weighed.mean, quality, raster.period)
 
 
 def _refine(raster: Raster, target: Grid) -> Raster:

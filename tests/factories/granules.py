@@ -15,6 +15,7 @@ from scipy.io import netcdf_file
 
 from ingest.files import Candidate
 from smcatalog.core.grids import grid
+from tests.factories import modis, smap
 
 ISMN_NAME = "NET_NET_First_sm_0.000000_0.050000_Probe_20200101_20200103.stm"
 ISMN_HEADER = (
@@ -161,6 +162,14 @@ def geotiff(
     return path
 
 
+def srtm(path: Path, heights: np.ndarray | None = None, *, nodes: int = 1201) -> Path:
+    """Write an HGT tile; ``heights`` has the shape (nodes, nodes), row 0 northernmost."""
+    if heights is None:
+        heights = np.full((nodes, nodes), 1234)
+    heights.astype(">i2").tofile(path)
+    return path
+
+
 def ismn(
     path: Path, lines: list[str] | None = None, *, header: str = ISMN_HEADER, end: str = "\n"
 ) -> Path:
@@ -204,7 +213,10 @@ def _raster(name: str, source: str, value: float) -> Sample:
 
 
 SAMPLES = (
+    Sample("SPL3SMP", smap.SPL3SMP_NAME, smap.spl3smp),
+    Sample("SPL2SMP", smap.SPL2SMP_NAME, smap.spl2smp),
     Sample("SMAP-36km-points", SMAP_NAME, smap_points),
+    Sample("SMAP-36km-points", "SMAP_China_2020-01-02.nc", smap_points),
     Sample("ERA5", ERA5_NAME, era5),
     Sample("ERA5", "old.nc", lambda path: era5_old(path, np.full((24, 2, 2, 3), 0.25))),
     _raster("DEM_100m_resampled.tif", "DEM-100m", 150),
@@ -217,6 +229,14 @@ SAMPLES = (
     _raster("CMRSET_Landsat_ET_2016_02_01.tif", "CMRSET-Landsat", 1.8),
     _raster("ubESTARFM_LST_cloudrm_20160205.tif", "ubESTARFM-LST", 306),
     _raster("MOD11A1_LST_cloudrm_20160205.tif", "MOD11A1-cloudrm", 307),
+    _raster("sand_0-5cm_mean.tif", "SoilGrids", 520),
+    _raster("clay_0-5cm_mean_ningxia.tif", "SoilGrids", 140),
+    Sample("SRTMGL3", "N37E105.hgt", srtm),
+    Sample("SRTMGL1", "S01W180.hgt", lambda path: srtm(path, nodes=3601)),
+    Sample("MOD11A1", modis.MOD11A1_NAME, modis.lst),
+    Sample("MYD11A1", modis.MYD11A1_NAME, lambda path: modis.lst(path, name=modis.MYD11A1_NAME)),
+    Sample("MOD13A2", modis.MOD13A2_NAME, modis.vi),
+    Sample("MYD13A2", modis.MYD13A2_NAME, lambda path: modis.vi(path, name=modis.MYD13A2_NAME)),
     Sample("ISMN", ISMN_NAME, ismn),
     Sample("station-table", TABLE_NAME, table),
     Sample("station-table", LIST_NAME, station_list),

@@ -11,7 +11,15 @@ from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid, grid
 from smcatalog.core.raster import InputQuality, Raster
 from smcatalog.core.variables import Refinement, variable
-from smcatalog.resample import area_weights, cell_index, layer_grid, overlap, refine, regrid
+from smcatalog.resample import (
+    area_weights,
+    cell_index,
+    cropped,
+    layer_grid,
+    overlap,
+    refine,
+    regrid,
+)
 from smcatalog.resample.geometry import fractional_coordinates, transformer
 
 M36 = grid("M36").window(slice(318, 321), slice(872, 875))
@@ -238,3 +246,95 @@ def test_partly_covered_cells_are_flagged():
     partial = (found.quality & InputQuality.PARTIAL_COVERAGE) != 0
     assert partial[0].all()
     assert not partial[1:-1, 1:-1].any()
+
+
+def whole(source: Grid, target: Grid, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weigh with the matrix itself and 64-bit numbers."""
+    matrix = area_weights(source, target).matrix.astype(np.float64)
+    known = np.isfinite(values)
+    total, coverage = (
+        matrix @ np.where(known, values, 0).ravel(),
+        matrix @ known.ravel().astype(float),
+    )
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, coverage, out=mean, where=coverage >= 0.5)
+    return mean.reshape(target.shape), coverage.reshape(target.shape)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(0, 290), st.integers(0, 290)),
+    st.tuples(st.integers(1, 200), st.integers(1, 200)),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_region_in_a_tile_gives_what_the_whole_tile_gives(seed, corner, size):
+    source = sinusoidal(700, 300, (300, 300))
+    target = layer_grid(source)
+    rng = np.random.default_rng(seed)
+    values = np.full(source.shape, np.nan, np.float32)
+    part = tuple(slice(c, min(c + s, 300)) for c, s in zip(corner, size, strict=True))
+    values[part] = rng.normal(300, 10, values[part].shape)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    marked = rng.random(values.shape) < 0.001
+    found = area_weights(source, target).weigh(values, [marked])
+    mean, coverage = whole(source, target, values)
+    assert np.abs(found.coverage - coverage).max() < 1e-5
+    clear = np.abs(coverage - 0.5) > 1e-5  # at the bound rounding decides
+    np.testing.assert_allclose(found.mean[clear], mean[clear], rtol=1e-5)
+    touched = area_weights(source, target).matrix @ marked.ravel().astype(float) > 0
+    np.testing.assert_array_equal(found.touched[0].ravel(), touched)
+
+
+def test_a_raster_without_values_gives_none():
+    source = sinusoidal(700, 300, (70, 70))
+    found = area_weights(source, layer_grid(source)).weigh(np.full(source.shape, np.nan), [])
+    assert np.isnan(found.mean).all()
+    assert not found.coverage.any()
+
+
+@given(st.integers(0, 17), st.integers(0, 35), st.floats(0, 0.9))
+@settings(max_examples=20, deadline=None)
+def test_weights_are_exact_areas_of_sheared_cells(row, column, turn):
+    """Beside an integral over latitude with many steps, anywhere on the globe."""
+    north = 10007554.677 - row * TILE - turn * TILE
+    west = -20015109.354 + column * TILE + turn * TILE
+    source = Grid("s", GeoBox((12, 12), Affine(PIXEL, 0, west, 0, -PIXEL, north), SINUSOIDAL))
+    lon, lat = _centres_in_degrees(source)
+    if not (np.isfinite(lon).all() and np.abs(lon).max() < 179 and np.abs(lat).max() < 80):
+        return
+    target = grid("M01").crop((lon.min(), lat.min(), lon.max(), lat.max()))
+    values = np.random.default_rng(row * 36 + column).random(source.shape)
+    weights = area_weights(source, target)
+    mean, coverage = weights.mean(values, min_coverage=0)
+    inside = np.argwhere(coverage > 0.999)
+    for i, j in inside[:: max(len(inside) // 5, 1)]:
+        n = 400
+        y = target.transform.f + target.transform.e * (i + (np.arange(n) + 0.5) / n)
+        x = target.transform.c + target.transform.a * (j + (np.arange(n) + 0.5) / n)
+        sx, sy = transformer(target, source).transform(*np.meshgrid(x, y))
+        line = np.floor((sy - source.transform.f) / source.transform.e).astype(int).clip(0, 11)
+        place = np.floor((sx - source.transform.c) / source.transform.a).astype(int).clip(0, 11)
+        assert mean[i, j] == pytest.approx(values[line, place].mean(), abs=0.004)
+
+
+def test_a_mostly_empty_raster_is_cropped_and_comes_back_whole():
+    values = np.full(M01.shape, np.nan, np.float32)
+    values[20:25, 30:50] = 0.3
+    quality = np.zeros(M01.shape, np.uint16)
+    quality[10, 60] = InputQuality.WATER  # says something of a cell without a value
+    quality |= np.uint16(InputQuality.PARTIAL_COVERAGE)  # says nothing
+    raster = Raster(variable("sm"), M01, values, quality, None)
+    small = cropped(raster)
+    assert small is not None
+    assert small.grid == M01.window(slice(10, 25), slice(30, 61))
+    back = regrid(small, M01)
+    assert np.array_equal(back.values, values, equal_nan=True)
+    assert (back.quality[10, 60] & InputQuality.WATER) != 0
+
+
+def test_a_raster_that_is_half_full_stays_as_it_is():
+    values = np.full(M01.shape, np.nan, np.float32)
+    assert cropped(Raster.good(variable("sm"), M01, values, None)) is None
+    values[5:-5, 5:-5] = 0.2
+    raster = Raster.good(variable("sm"), M01, values, None)
+    assert cropped(raster) is raster

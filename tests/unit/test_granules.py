@@ -149,10 +149,10 @@ class TestExamine:
             (bytes(range(128, 228)), make.ERA5_NAME, "no known format: it begins with the bytes 80 81"),
             (b"a,b,c\n1,2,3\n", "x.csv", r"found a, b, c; expected insitu_sm, lat, lon, time"),
             (b"hello\n", "x.txt", "text in no known format; it begins: 'hello'"),
-            (b"\x89HDF\r\n\x1a\n" + b"\0" * 90, make.SMAP_NAME, "broken or truncated NetCDF/HDF5"),
+            (b"\x89HDF\r\n\x1a\n" + b"\0" * 90, make.SMAP_NAME, "broken or truncated"),
             (b"CDF\x02" + b"\xff" * 90, make.ERA5_NAME, "broken or truncated NetCDF/HDF5"),
             (b"II*\0" + b"\0" * 90, "x.tif", "TIFF whose name matches none"),
-            (b"\x0e\x03\x13\x01", "MOD11A1.hdf", "is HDF4, and no source"),
+            (b"\x0e\x03\x13\x01", "MOD11A1.hdf", "broken or truncated HDF4"),
             (b"\x1f\x8b\x08", "x.gz", "gzip"),
         ],
     )  # fmt: skip

@@ -79,7 +79,7 @@ class TestSmapPoints:
             ("SMAP_20200231_20200302.nc", "impossible day"),
             ("SMAP_20200105_20200103.nc", "check the name"),
             ("SMAP_20200101_20201231.nc", "check the name"),
-            ("SMAP_China_2020-01-01.nc", "name does not say its window"),
+            ("SMAP_points.nc", "name does not say its window"),
         ],
     )
     def test_the_window_in_the_name_must_be_possible(self, tmp_path, name, reason):

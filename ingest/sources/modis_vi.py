@@ -1,0 +1,112 @@
+"""MOD13A2 and MYD13A2: vegetation indices of 16 days at 1 km, HDF4-EOS tiles.
+
+Quality after the product's user guide (collections 6 and 6.1): *pixel reliability* ranks the values,
+bits 11-13 of *VI Quality* tell land from water.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.checks import within_range
+from ingest.hdf4 import Hdf4, hdf4
+from ingest.hdfeos import short_name, tile_granule
+from ingest.reader import Identity, Yield
+from smcatalog.core.errors import RefusedInput
+from smcatalog.core.raster import InputQuality, Raster
+from smcatalog.core.variables import variable
+
+__all__ = ["READERS", "ModisVi"]
+
+_INDICES: Final = (("ndvi", "1 km 16 days NDVI"), ("evi", "1 km 16 days EVI"))
+_RELIABILITY: Final = "1 km 16 days pixel reliability"
+_QUALITY: Final = "1 km 16 days VI Quality"
+_STEPS: Final = 10_000.0
+"""Stored steps of one: these products divide by their ``scale_factor``."""
+_LOWEST: Final = -0.2
+"""Lower end of the products' valid range."""
+
+_GOOD, _MARGINAL, _SNOW = 0, 1, 2
+"""Ranks of the pixel reliability that have a value; 3 is cloudy, -1 not processed."""
+_NO_QUALITY: Final = 65535
+_SURFACE: Final = 11
+_OPEN_WATER: Final = np.isin(np.arange(8), (0, 3, 5, 6, 7))
+"""Ocean, shallow and deep; inland water, shallow and deep. Not shores (2) nor ephemeral water (4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModisVi:
+    """Reader of the composites of one of the two satellites.
+
+    Parameters
+    ----------
+    source : str
+        The provider's short name.
+    title : str
+        What the source is.
+    """
+
+    source: str
+    title: str
+
+    def identify(self, path: Path, name: str) -> Identity | None:
+        """Recognise the product by the short name inside."""
+        if short_name(path) != self.source:
+            return None
+        granule = tile_granule(path, name)
+        return Identity(self.source, granule.name, granule.period)
+
+    def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
+        """Yield ``ndvi`` and, where the file has it, ``evi``, of the composite's 16 days."""
+        granule = tile_granule(path)
+        empty = True
+        with hdf4(path) as file:
+            rank, flags = file.raw(_RELIABILITY), file.raw(_QUALITY)
+            quality = _bits(rank, flags)
+            for name, stored in _INDICES:
+                if name != "ndvi" and stored not in file.names:
+                    continue  # a subsetter was told to leave it out
+                values = _index(file, name, stored)
+                if not values.shape == quality.shape == granule.grid.shape:
+                    raise RefusedInput(
+                        f"{stored} has the shape {values.shape}, its quality {quality.shape} and "
+                        f"the grid {granule.grid.shape}"
+                    )
+                values[(rank < _GOOD) | (rank > _SNOW)] = np.nan
+                if np.isfinite(values).any():
+                    empty = False
+                    yield Raster(variable(name), granule.grid, values, quality, granule.period)
+        if empty:
+            raise RefusedInput("holds no value at all: every pixel is cloudy or was not processed")
+
+
+def _index(file: Hdf4, name: str, stored: str) -> NDArray[np.float32]:
+    scale = file.attribute(stored, "scale_factor") if stored in file.names else _STEPS
+    if scale != _STEPS:
+        raise RefusedInput(f"{stored} has {scale} steps of one, expected {_STEPS:g}")
+    values = file.values(stored, 1 / _STEPS)
+    return np.asarray(within_range(values, variable(name), low=_LOWEST), np.float32)
+
+
+def _bits(rank: NDArray[Any], flags: NDArray[Any]) -> NDArray[np.uint16]:
+    """Translate the provider's quality; both arrays of one shape, the result too."""
+    if rank.shape != flags.shape:
+        raise RefusedInput(f"its quality has the shapes {rank.shape} and {flags.shape}")
+    bits = np.zeros(rank.shape, np.uint16)
+    bits[rank == _MARGINAL] |= np.uint16(InputQuality.NOT_RECOMMENDED)
+    bits[rank == _SNOW] |= np.uint16(InputQuality.FROZEN)
+    water = _OPEN_WATER[(flags >> _SURFACE) & 0b111] & (flags != _NO_QUALITY)
+    bits[water] |= np.uint16(InputQuality.WATER)
+    return bits
+
+
+READERS: Final = (
+    ModisVi("MOD13A2", "Vegetation indices of Terra MODIS, 16 days, 1 km"),
+    ModisVi("MYD13A2", "Vegetation indices of Aqua MODIS, 16 days, 1 km"),
+)
