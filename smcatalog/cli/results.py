@@ -139,9 +139,7 @@ def _picture(
 
     definition = find_definition(context.obj, product)
     chosen = None if day == CLEAREST else parse_day(day)
-    drawn = draw_map(
-        open_workspace(context), definition, chosen, out, truth=truth, station=station
-    )
+    drawn = draw_map(open_workspace(context), definition, chosen, out, truth=truth, station=station)
     say(f"wrote {out}: the map of {drawn}")
 
 

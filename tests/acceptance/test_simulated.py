@@ -86,8 +86,7 @@ def test_a_map_for_each_day_that_the_surface_was_seen(produced):
     made = [day["day"] for day in report["days"] if day["outcome"] == "made"]
     with database.connect() as connection:
         seen = connection.execute(
-            "SELECT DISTINCT day::text FROM smcatalog.layers "
-            "WHERE variable = 'lst_day' ORDER BY 1"
+            "SELECT DISTINCT day::text FROM smcatalog.layers WHERE variable = 'lst_day' ORDER BY 1"
         ).fetchall()
     assert made == [day for (day,) in seen]
     assert len(report["days"]) == len(made) > 10
