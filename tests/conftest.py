@@ -24,18 +24,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         discard_server(Path(os.environ["SMCATALOG_TEST_HOME"]))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module's tests in one process of a parallel run, and the Yanco modules together.
-
-    Their fixtures are dear: a module's database, the catalogue of the Yanco files.
-    """
-    for item in items:
-        module = item.path.stem
-        group = "test_yanco" if module.startswith("test_yanco") else module
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real files of providers, which are not part of the repository."""

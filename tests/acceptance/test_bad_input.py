@@ -129,7 +129,7 @@ def test_usage_errors_exit_with_2(place, tmp_path):
     assert "is not a day" in place.run("produce", "yanco", "--from", "yesterday", code=2).stderr
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('name = "x"\n')
-    assert "'title' must be a text" in place.run("products", "add", wrong, code=2).stderr
+    assert "'covariates' must be one or more" in place.run("products", "add", wrong, code=2).stderr
     assert (
         "not a setting" in place.run("--config", _config(tmp_path), "plan", "yanco", code=2).stderr
     )
