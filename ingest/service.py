@@ -195,10 +195,9 @@ def _write_layers(workspace: Workspace, work: Path, source: str, value: Raster) 
     A single pixel between clouds may cover too little of every cell.
     """
     target = layer_grid(value.grid)
-    raster: Raster | None = regrid(value, target)
-    if raster is not None and value.grid.base != target.base:
-        raster = cropped(raster)
-    return [] if raster is None else [write_layer(workspace.store, work, source, raster)]
+    raster = regrid(value, target)
+    kept = raster if value.grid.base == target.base else cropped(raster)
+    return [] if kept is None else [write_layer(workspace.store, work, source, kept)]
 
 
 def _quarantine(

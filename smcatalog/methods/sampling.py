@@ -17,7 +17,6 @@ from smcatalog.resample import cell_index
 __all__ = [
     "CellMeans",
     "cell_means",
-    "coarse_samples",
     "join_blocks",
     "join_samples",
     "samples_of",
@@ -41,39 +40,6 @@ class CellMeans:
     names: tuple[str, ...]
     values: NDArray[np.float64]
     coverage: NDArray[np.float64]
-
-
-def coarse_samples(
-    covariates: Covariates,
-    fine: Grid,
-    target: NDArray[np.floating],
-    coarse: Grid,
-    day: date,
-    *,
-    min_coverage: float,
-) -> Samples:
-    """Average covariates over coarse cells and pair them with the coarse product.
-
-    Parameters
-    ----------
-    covariates : Covariates
-        On the fine grid.
-    fine, coarse : Grid
-        The two grids.
-    target : ndarray of float, shape of ``coarse``
-        Coarse soil moisture [m³ m⁻³]; NaN where there is none.
-    day : date
-        Day of the samples.
-    min_coverage : float
-        Share of a cell that pixels with all covariates must cover.
-
-    Returns
-    -------
-    Samples
-        One for each cell with a target and enough covariates; may be none.
-    """
-    means = cell_means(covariates, fine, coarse)
-    return samples_of(means, target, coarse, day, min_coverage=min_coverage)
 
 
 def cell_means(covariates: Covariates, fine: Grid, coarse: Grid) -> CellMeans:
@@ -117,7 +83,26 @@ def samples_of(
     *,
     min_coverage: float,
 ) -> Samples:
-    """Pair means over coarse cells with the coarse product; parameters as of `coarse_samples`."""
+    """Pair covariates averaged over coarse cells with the coarse product.
+
+    Parameters
+    ----------
+    means : CellMeans
+        On the coarse grid.
+    target : ndarray of float, shape of ``coarse``
+        Coarse soil moisture [m³ m⁻³]; NaN where there is none.
+    coarse : Grid
+        Its grid.
+    day : date
+        Day of the samples.
+    min_coverage : float
+        Share of a cell that pixels with all covariates must cover.
+
+    Returns
+    -------
+    Samples
+        One for each cell with a target and enough covariates; may be none.
+    """
     enough = means.coverage >= min_coverage
     used = np.flatnonzero((enough & np.isfinite(target)).ravel())
     features = np.stack([mean.ravel()[used] for mean in means.values], axis=1)

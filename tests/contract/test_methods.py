@@ -11,7 +11,7 @@ from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.core.fingerprint import sha256_file
 from smcatalog.core.grids import grid
 from smcatalog.methods import Covariates, Samples, create, load, method_names, recipe
-from smcatalog.methods.sampling import coarse_samples, join_samples
+from smcatalog.methods.sampling import cell_means, join_samples, samples_of
 
 NAMES = ("swvl1", "elevation", "silt")
 
@@ -186,7 +186,7 @@ def test_samples_are_made_where_cells_are_covered():
     block = Covariates(("a", "b"), values, np.zeros(fine.shape, np.uint16))
     target = np.array([[0.1, 0.2, 0.3], [0.4, np.nan, 0.6]])
     day = date(2020, 1, 1)
-    found = coarse_samples(block, fine, target, coarse, day, min_coverage=0.5)
+    found = samples_of(cell_means(block, fine, coarse), target, coarse, day, min_coverage=0.5)
     assert found.target[:, 0].tolist() == [0.2, 0.3, 0.4, 0.6]
     assert found.features.tolist() == [[3, 1], [3, 1], [1, 1], [3, 1]]
     assert len(set(found.groups.tolist())) == 4
