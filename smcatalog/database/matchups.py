@@ -26,6 +26,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from smcatalog.database.daily import ENOUGH, SHIFT, in_depth
+
 __all__ = [
     "MatchupInput",
     "MatchupKey",
@@ -125,7 +127,7 @@ def network_names(connection: Connection) -> list[str]:
     return list(connection.scalars(text("SELECT name FROM smcatalog.networks ORDER BY name")))
 
 
-_REFERENCES: Final = """
+_REFERENCES: Final = f"""
     band AS (
         SELECT m.id AS map_id, m.grid, e.number::smallint AS band,
                round((e.depth ->> 'top')::numeric, 4) AS top,
@@ -152,9 +154,7 @@ _REFERENCES: Final = """
         JOIN unnest(CAST(:grids AS text[]), CAST(:stations AS bigint[])) AS i (grid, station_id)
             ON i.grid = b.grid
         JOIN sensor s ON s.station_id = i.station_id
-        WHERE CASE WHEN s.top = s.bottom
-              THEN b.top < s.top AND s.top <= b.bottom OR s.top = 0 AND b.top = 0
-              ELSE b.top <= (s.top + s.bottom) / 2 AND (s.top + s.bottom) / 2 < b.bottom END
+        WHERE {in_depth("b.top", "b.bottom")}
     ),
     found AS (
         SELECT p.map_id, p.sensor_id, p.station_id, p.band, d.reference, d.n_days
@@ -164,18 +164,17 @@ _REFERENCES: Final = """
             FROM (
                 SELECT date_trunc('day', o.time + shift.hours, 'UTC') AS day,
                        avg(o.value::double precision ORDER BY o.time) AS mean
-                FROM (SELECT CASE p.step_hours WHEN 24 THEN interval '12 hours'
-                             ELSE interval '0' END AS hours) AS shift
+                FROM (SELECT {SHIFT.format(sensor="p")} AS hours) AS shift
                 JOIN smcatalog.observations o ON o.sensor_id = p.sensor_id AND o.good
                     AND o.time >= p.first_instant - shift.hours
                     AND o.time < p.last_instant - shift.hours
                 GROUP BY 1
-                HAVING count(*) >= CASE p.step_hours WHEN 24 THEN 1 ELSE 12 END
+                HAVING {ENOUGH.format(sensor="p")}
             ) daily
         ) d
         WHERE d.n_days > 0
     )
-"""
+"""  # noqa: S608 - constants
 
 
 def outdated(

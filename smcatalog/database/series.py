@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from smcatalog.core.errors import NotFoundError
 from smcatalog.core.stations import Depth
 from smcatalog.core.time import DAY, utc_midnight
+from smcatalog.database.daily import ENOUGH, SHIFT, in_depth
 
 __all__ = ["StationDays", "station_days"]
 
@@ -63,7 +64,7 @@ def station_days(
             f"no station is called '{network}/{station}'; there are {_some_stations(connection)}"
         )
     rows = connection.execute(
-        text("""
+        text(f"""
             SELECT day::date, avg(mean ORDER BY sensor) AS value FROM (
                 SELECT s.id AS sensor, date_trunc('day', o.time + shift.hours, 'UTC') AS day,
                        avg(o.value::double precision ORDER BY o.time) AS mean
@@ -73,18 +74,15 @@ def station_days(
                     FROM smcatalog.sensors WHERE station_id = :id AND variable = 'sm'
                 ) s
                 CROSS JOIN LATERAL (
-                    SELECT CASE s.step_hours WHEN 24 THEN interval '12 hours'
-                           ELSE interval '0' END AS hours
+                    SELECT {SHIFT.format(sensor="s")} AS hours
                 ) AS shift
                 JOIN smcatalog.observations o ON o.sensor_id = s.id AND o.good
                     AND o.time >= :first - shift.hours AND o.time < :last - shift.hours
-                WHERE CASE WHEN s.top = s.bottom
-                      THEN :top < s.top AND s.top <= :bottom OR s.top = 0 AND :top = 0
-                      ELSE :top <= (s.top + s.bottom) / 2 AND (s.top + s.bottom) / 2 < :bottom END
+                WHERE {in_depth(":top", ":bottom")}
                 GROUP BY s.id, s.step_hours, 2
-                HAVING count(*) >= CASE s.step_hours WHEN 24 THEN 1 ELSE 12 END
+                HAVING {ENOUGH.format(sensor="s")}
             ) daily GROUP BY day ORDER BY day
-        """),
+        """),  # noqa: S608 - constants
         {
             "id": place.id,
             "top": round(depth.top, 4),
