@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.polygons import checked_zone
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.raster import Raster
 from smcatalog.core.stations import StationSeries
 from smcatalog.core.time import DAY, Period
 from smcatalog.core.variables import VARIABLES, Variable
+from smcatalog.core.zones import ZoneSet
 
 __all__ = ["TOLERATED", "checked", "checked_identity", "within_range"]
 
@@ -136,12 +138,17 @@ def _series(series: StationSeries, now: datetime) -> StationSeries:
     return series if trusted is used else replace(series, good=~np.isnan(trusted))
 
 
+def _zones(zones: ZoneSet) -> ZoneSet:
+    sound = tuple(checked_zone(zone) for zone in zones.zones)
+    return zones if sound == zones.zones else replace(zones, zones=sound)
+
+
 def checked(yields: Iterable[Yield], now: datetime) -> Iterator[Yield]:
     """Pass a reader's values on, each one checked.
 
     Parameters
     ----------
-    yields : iterable of Raster, StationSeries or Site
+    yields : iterable of Raster, StationSeries, Site or ZoneSet
         What a reader delivers.
     now : datetime
         Timezone-aware; a day beyond it is the future.
@@ -150,7 +157,8 @@ def checked(yields: Iterable[Yield], now: datetime) -> Iterator[Yield]:
     ------
     RefusedInput
         For a time in the future or before 1970, nothing but fill, or more than `TOLERATED` of the
-        values out of the physical range (fewer are masked, or no longer good in a series).
+        values out of the physical range (fewer are masked, or no longer good in a series); for zones
+        that are not on Earth or whose polygons cannot be made valid.
         Also when a reader delivers nothing.
     """
     empty = True
@@ -161,6 +169,8 @@ def checked(yields: Iterable[Yield], now: datetime) -> Iterator[Yield]:
                 yield _raster(value, now)
             case StationSeries():
                 yield _series(value, now)
+            case ZoneSet():
+                yield _zones(value)
             case _:
                 yield value
     if empty:

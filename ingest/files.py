@@ -3,101 +3,108 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import Final
+from dataclasses import replace
+from pathlib import Path
 
-from ingest.refusal import one_line
+from ingest.candidate import Candidate, problem, side_file
+from ingest.companions import companions, grouped, has_companions, neutral
+from ingest.refusal import legible, one_line
+from ingest.zips import is_zip, members
 
-__all__ = ["SIDE_FILES", "Candidate", "side_file", "walk"]
-
-SIDE_FILES: Final[tuple[tuple[str, str], ...]] = (
-    (".*", "hidden: the system's or an editor's, never a delivery"),
-    ("__macosx", "resource forks that macOS adds to zips"),
-    ("thumbs.db", "picture previews that Windows leaves in folders"),
-    ("*.aux.xml", "statistics that GDAL keeps beside rasters"),
-    ("python_metadata", "index that the ismn package leaves in an archive it has read"),
-    ("readme.txt", "explanation for people"),
-    ("readme.md", "explanation for people"),
-    ("ismn_qualityflags_description.txt", "ISMN's explanation of its flags"),
-    ("metadata.xml", "ISMN's description of a download; the headers say what is needed"),
-    ("*static_variables.csv", "ISMN's soil and climate classes beside a station"),
-)
-"""Files and folders that are passed over in silence (pattern in lower case, reason)."""
-
-_RATIO: Final = 200
-_EXPANSION: Final = 1 << 30
-_COPY: Final = 1 << 20
-_ENCRYPTED: Final = 0x1
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that may be a granule, or the reason why there is none.
-
-    Parameters
-    ----------
-    path : Path
-        Readable file on disk. A zip's member is a temporary file that lives until the next
-        candidate is asked for.
-    name : str
-        What a person knows it by, for example ``folder/a.zip!inner/x.stm``.
-    delivered : str
-        The file's own name, without folders.
-    problem : str or None
-        Why there is nothing to read.
-    """
-
-    path: Path
-    name: str
-    delivered: str
-    problem: str | None = None
-
-
-def side_file(name: str) -> str | None:
-    """Return why a file or folder of this name is passed over, or None when it is not."""
-    lower = name.lower()
-    return next((reason for pattern, reason in SIDE_FILES if fnmatchcase(lower, pattern)), None)
+__all__ = ["deliveries", "opened", "walk"]
 
 
 def walk(paths: Iterable[Path], *, workspace: Path | None = None) -> Iterator[Candidate]:
-    """Iterate over the files under some paths, in the order of their names.
+    """Iterate over the files under some paths and in their zips, in the order of their names.
 
     Parameters
     ----------
     paths : iterable of Path
         Files, folders (searched to the bottom) and zips.
     workspace : Path, optional
-        Folder for the zips' members; default: the system's temporary folder.
+        As for `opened`.
 
     Yields
     ------
     Candidate
-        Each file once, streaming: one member of a zip is on disk at a time and is removed when the
-        next candidate is asked for, when the iterator is closed, or when it is forgotten.
+        Each file once, as `opened` gives them.
+    """
+    for delivery in deliveries(paths):
+        yield from opened(delivery, workspace=workspace)
+
+
+def opened(delivery: Candidate, *, workspace: Path | None = None) -> Iterator[Candidate]:
+    """Yield a delivered file, or the files in it when it is a zip.
+
+    Parameters
+    ----------
+    delivery : Candidate
+        From `deliveries`.
+    workspace : Path, optional
+        Folder for a zip's members; default: the system's temporary folder.
+
+    Yields
+    ------
+    Candidate
+        One member of a zip is on disk at a time and is removed when the next candidate is asked for,
+        when the iterator is closed, or when it is forgotten.
+    """
+    if delivery.problem is not None:
+        yield delivery
+        return
+    path = delivery.path
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        yield problem(path, _os_reason(error))
+        return
+    if not start:
+        yield problem(path, "is empty")
+    elif is_zip(path.name, start):
+        yield from members(path, workspace)
+    elif legible(str(path)) == str(path):
+        yield delivery
+    else:
+        yield from _linked(delivery, workspace)
+
+
+def _linked(delivery: Candidate, workspace: Path | None) -> Iterator[Candidate]:
+    """Yield a file whose path holds bytes in no encoding, or control characters, by links under names of ours.
+
+    The libraries take text alone for a path.
+    """
+    main = delivery.path.name
+    with tempfile.TemporaryDirectory(prefix="smcatalog-name-", dir=workspace) as room:
+        links = []
+        for file in delivery.files:
+            name = neutral(file.name, main, "member") if has_companions(main) else "member"
+            links.append(Path(room) / name)
+            links[-1].symlink_to(file.absolute())
+        yield replace(delivery, path=links[0], companions=tuple(links[1:]))
+
+
+def deliveries(paths: Iterable[Path]) -> Iterator[Candidate]:
+    """Iterate over the files under some paths, in the order of their names; zips are left closed.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, folders (searched to the bottom) and zips.
     """
     for path in sorted({Path(p) for p in paths}):
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            yield _problem(path, _os_reason(error))
+            yield problem(path, _os_reason(error))
             continue
         if stat.S_ISDIR(mode):
-            yield from _folder(path, path.resolve(), workspace)
+            yield from _folder(path, path.resolve())
         else:
-            yield from _file(path, mode, workspace)
-
-
-def _problem(path: Path, reason: str, name: str | None = None) -> Candidate:
-    delivered = PurePosixPath(name.rpartition("!")[2]).name if name else path.name
-    return Candidate(path, name or str(path), delivered, reason)
+            yield _file(path, mode, _beside(path))
 
 
 def _os_reason(error: OSError) -> str:
@@ -109,126 +116,53 @@ def _os_reason(error: OSError) -> str:
     return f"cannot be read ({error.strerror or one_line(error)})"
 
 
-def _folder(folder: Path, root: Path, workspace: Path | None) -> Iterator[Candidate]:
+def _folder(folder: Path, root: Path) -> Iterator[Candidate]:
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries)
     except OSError as error:
-        yield _problem(folder, _os_reason(error))
+        yield problem(folder, _os_reason(error))
         return
-    for name in names:
-        if side_file(name):
-            continue
+    for name, parts in grouped(n for n in names if not side_file(n)).items():
         path = folder / name
         try:
             link = path.is_symlink()
             if link and not path.resolve(strict=True).is_relative_to(root):
-                yield _problem(
+                yield problem(
                     path, f"is a link that leaves the folder {root.name}; name its target"
                 )
                 continue
             mode = path.stat().st_mode
+            beside = _regular(folder, parts, root)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, Python 3.11
             reason = _os_reason(error) if isinstance(error, OSError) else "is a loop of links"
-            yield _problem(path, "is a link to nothing" if path.is_symlink() else reason)
+            yield problem(path, "is a link to nothing" if path.is_symlink() else reason)
             continue
         if not stat.S_ISDIR(mode):
-            yield from _file(path, mode, workspace)
+            yield _file(path, mode, beside)
         elif not link:  # a linked folder inside the folder is met at its own place
-            yield from _folder(path, root, workspace)
+            yield from _folder(path, root)
 
 
-def _file(path: Path, mode: int, workspace: Path | None) -> Iterator[Candidate]:
+def _regular(folder: Path, names: list[str], root: Path) -> tuple[Path, ...]:
+    """Return the companions that are files of this folder; links out of it do not count."""
+    paths = (folder / name for name in names)
+    return tuple(p for p in paths if p.is_file() and p.resolve().is_relative_to(root))
+
+
+def _beside(path: Path) -> tuple[Path, ...]:
+    """Return the companions of a file that was named by itself."""
+    if not has_companions(path.name):
+        return ()
+    try:
+        with os.scandir(path.parent) as entries:
+            names = companions(path.name, [entry.name for entry in entries])
+    except OSError:  # the folder may be closed and the file open: then it is read alone
+        return ()
+    return _regular(path.parent, names, path.parent.resolve())
+
+
+def _file(path: Path, mode: int, beside: tuple[Path, ...]) -> Candidate:
     if not stat.S_ISREG(mode):
-        yield _problem(path, "is not a regular file (a device, pipe or socket)")
-        return
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-    except OSError as error:
-        yield _problem(path, _os_reason(error))
-        return
-    if not start:
-        yield _problem(path, "is empty")
-    elif _is_zip(path.name, start):
-        yield from _zip(path, workspace)
-    else:
-        yield Candidate(path, str(path), path.name)
-
-
-def _is_zip(name: str, start: bytes) -> bool:
-    return start in {b"PK\x03\x04", b"PK\x05\x06"} or name.lower().endswith(".zip")
-
-
-def _zip(path: Path, workspace: Path | None) -> Iterator[Candidate]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        yield _problem(path, f"is a broken or truncated zip ({one_line(error)})")
-        return
-    with archive:
-        members = [m for m in archive.infolist() if not m.is_dir()]
-        expanded = sum(m.file_size for m in members)
-        if expanded > _EXPANSION and expanded > _RATIO * path.stat().st_size:
-            yield _problem(
-                path,
-                f"would expand to {expanded / 1e9:.1f} GB, more than {_RATIO} times its size: "
-                "not unpacked; if that is right, unpack it yourself",
-            )
-            return
-        wanted = [m for m in members if not any(map(side_file, _parts(m.filename)))]
-        if not wanted:
-            yield _problem(path, "is a zip without a file in it")
-        with tempfile.TemporaryDirectory(prefix="smcatalog-zip-", dir=workspace) as room:
-            for member in sorted(wanted, key=lambda m: m.filename):
-                yield from _member(path, archive, member, Path(room))
-
-
-def _parts(filename: str) -> tuple[str, ...]:
-    return tuple(part for part in PurePosixPath(filename).parts if part != "..")
-
-
-def _member(
-    path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, room: Path
-) -> Iterator[Candidate]:
-    name = f"{path}!{member.filename}"
-    if reason := _member_problem(member):
-        yield _problem(path, reason, name)
-        return
-    # the name in the zip is a stranger's: on disk the file has one of ours
-    target = room / "member"
-    try:
-        try:
-            with archive.open(member) as source, target.open("wb") as out:
-                start = source.read(4)
-                out.write(start)
-                nested = _is_zip(member.filename, start)
-                if not nested:
-                    shutil.copyfileobj(source, out, _COPY)
-        except (
-            zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
-        ) as error:  # fmt: skip
-            yield _problem(path, f"is damaged inside its zip ({one_line(error)})", name)
-            return
-        if nested:
-            yield _problem(path, "is a zip inside a zip: unpack the outer one first", name)
-        elif not start:
-            yield _problem(path, "is empty", name)
-        else:
-            yield Candidate(target, name, PurePosixPath(member.filename).name)
-    finally:
-        target.unlink(missing_ok=True)
-
-
-def _member_problem(member: zipfile.ZipInfo) -> str | None:
-    name = member.filename
-    if name.startswith(("/", "\\")) or name[1:2] == ":":
-        return "has an absolute name inside its zip: not unpacked"
-    if ".." in name.replace("\\", "/").split("/"):
-        return "has a name that leaves its zip ('..'): not unpacked"
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind not in {0, stat.S_IFREG}:
-        return "is not a regular file (a link or device inside a zip)"
-    if member.flag_bits & _ENCRYPTED:
-        return "is encrypted: unpack the zip with its password first"
-    return None
+        return problem(path, "is not a regular file (a device, pipe or socket)")
+    return Candidate(path, str(path), path.name, companions=beside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,17 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from ingest.candidate import Candidate
 from ingest.checks import checked, checked_identity
-from ingest.files import Candidate
 from ingest.reader import Identity, Reader, Yield
-from ingest.refusal import one_line, refusing
+from ingest.refusal import legible, one_line, refusing
 from ingest.registry import identify
 from smcatalog.core.errors import RefusedInput, UsageError
-from smcatalog.core.fingerprint import sha256_file
+from smcatalog.core.fingerprint import sha256_files
 
 __all__ = ["Granule", "examine", "read"]
 
 _FAULTS: Final = (OSError, EOFError, KeyError, ValueError)
+
+
+State = tuple[tuple[int, int], ...]
+"""Size and time of the last change of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +36,31 @@ class Granule:
         Which granule it is.
     reader : Reader
         Who reads it.
-    path : Path
-        Where it is; for a zip's member only until the next candidate is asked for.
+    files : tuple of Path
+        Where it is, the main file first; for a zip's member only until the next candidate is asked
+        for.
     sha256 : str
-        Of its bytes.
+        Of the bytes of all files.
     size : int
-        In bytes.
+        Of all files [bytes].
     name : str
         What a person knows the file by.
-    modified_ns : int
-        Time of the last change when it was examined [ns].
+    state : tuple of (int, int)
+        Size and time of the last change of each file when it was examined [bytes, ns].
     """
 
     identity: Identity
     reader: Reader
-    path: Path
+    files: tuple[Path, ...]
     sha256: str
     size: int
     name: str
-    modified_ns: int
+    state: State
+
+    @property
+    def path(self) -> Path:
+        """The main file."""
+        return self.files[0]
 
 
 def examine(candidate: Candidate, *, now: datetime | None = None) -> Granule:
@@ -72,16 +81,15 @@ def examine(candidate: Candidate, *, now: datetime | None = None) -> Granule:
     if candidate.problem is not None:
         raise RefusedInput(candidate.problem)
     now = now or datetime.now(UTC)
-    path = candidate.path
     with _library_faults():
-        before = path.stat()
-        sha256 = sha256_file(path)
+        before = _state(candidate.files)
+        sha256 = candidate.sha256()
         reader, identity = identify(candidate)
         checked_identity(identity, now)
-        _same(before, path.stat())
-    return Granule(
-        identity, reader, path, sha256, before.st_size, candidate.name, before.st_mtime_ns
-    )
+        if _state(candidate.files) != before:
+            raise RefusedInput(_CHANGED)
+    size = sum(size for size, _ in before)
+    return Granule(identity, reader, candidate.files, sha256, size, candidate.name, before)
 
 
 def read(granule: Granule, *, now: datetime | None = None) -> Iterator[Yield]:
@@ -101,10 +109,9 @@ def read(granule: Granule, *, now: datetime | None = None) -> Iterator[Yield]:
         some values: the caller takes all of a granule or nothing.
     """
     now = now or datetime.now(UTC)
-    path = granule.path
     with _library_faults():
-        _unchanged(granule, path.stat())
-    values = checked(granule.reader.read(path, granule.identity), now)
+        _unchanged(granule)
+    values = checked(granule.reader.read(granule.path, granule.identity), now)
     while True:
         # only the reader's own faults are told as the file's, not those of who takes the values
         with _library_faults():
@@ -113,21 +120,21 @@ def read(granule: Granule, *, now: datetime | None = None) -> Iterator[Yield]:
             break
         yield value
     with _library_faults():
-        _unchanged(granule, path.stat())
-        if sha256_file(path) != granule.sha256:
+        _unchanged(granule)
+        if sha256_files(granule.files) != granule.sha256:
             raise RefusedInput(_CHANGED)
 
 
 _CHANGED: Final = "changed while it was read: wait until it is complete and ingest again"
 
 
-def _same(before: os.stat_result, after: os.stat_result) -> None:
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise RefusedInput(_CHANGED)
+def _state(files: tuple[Path, ...]) -> State:
+    found = [file.stat() for file in files]
+    return tuple((state.st_size, state.st_mtime_ns) for state in found)
 
 
-def _unchanged(granule: Granule, now: os.stat_result) -> None:
-    if (granule.size, granule.modified_ns) != (now.st_size, now.st_mtime_ns):
+def _unchanged(granule: Granule) -> None:
+    if _state(granule.files) != granule.state:
         raise RefusedInput(_CHANGED)
 
 
@@ -139,3 +146,8 @@ def _library_faults() -> Iterator[None]:
         except UsageError as error:
             # a value object refused what the file says, for example a place that is not on Earth
             raise RefusedInput(f"contradicts itself: {one_line(error)}") from error
+        except RefusedInput as error:
+            # it may quote the file
+            if (reason := legible(error.reason)) != error.reason:
+                raise RefusedInput(reason) from error
+            raise

@@ -23,9 +23,10 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.hdf4_directory import check_whole
 from ingest.refusal import one_line, refusing
 from ingest.sniff import Format, head, sniff
-from smcatalog.core.errors import RefusedInput
+from smcatalog.core.errors import RefusedInput, UsageError
 
 __all__ = ["Hdf4", "hdf4"]
 
@@ -34,7 +35,7 @@ _MOST: Final = 50_000_000
 """Values read at once: twice a tile at 250 m; more is a damaged header."""
 _HEAD: Final = 8
 """Bytes before an answer that say how long it is."""
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 30.0
 """Seconds that an answer may take: the largest data sets take less than one."""
 
 
@@ -48,10 +49,13 @@ class Hdf4:
         Lengths of the dimensions of each data set.
     attributes : mapping of str to the library's values
         Those of the file itself.
+    turn : int
+        Which of the files that were opened; it can be read until another one is.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     attributes: Mapping[str, Any]
+    turn: int
 
     @property
     def names(self) -> frozenset[str]:
@@ -68,10 +72,10 @@ class Hdf4:
     def attribute(self, name: str, attribute: str) -> Any:
         """Return an attribute of a data set; None if absent."""
         self._check(name)
-        return _LIBRARY.ask("attributes", name).get(attribute)
+        return _LIBRARY.ask(self.turn, "attributes", name).get(attribute)
 
-    def raw(self, name: str) -> NDArray[Any]:
-        """Read a data set as it is stored.
+    def raw(self, name: str, rows: slice | None = None) -> NDArray[Any]:
+        """Read a data set, or some of its rows, as it is stored.
 
         Raises
         ------
@@ -80,14 +84,21 @@ class Hdf4:
         """
         self._check(name)
         shape = self.shapes[name]
+        first, last, _ = (rows or slice(None)).indices(shape[0] if shape else 0)
+        if rows is not None:
+            shape = (max(last - first, 0), *shape[1:])
         if np.prod(shape, dtype=float) > _MOST:
             raise RefusedInput(f"{name} claims {shape} values: a damaged header")
-        values = _LIBRARY.read(name)
+        values = _LIBRARY.read(self.turn, name, None if rows is None else (first, shape[0]))
         if values.dtype.kind not in "iuf" or values.shape != shape:
-            raise RefusedInput(f"{name} holds no numbers of the shape {shape}: {_BROKEN}")
+            raise RefusedInput(
+                f"{name} holds no numbers of the shape {shape} but {values.dtype} of {values.shape}: damaged"
+            )
         return values
 
-    def values(self, name: str, scale: float, offset: float = 0.0) -> NDArray[np.float32]:
+    def values(
+        self, name: str, scale: float, offset: float = 0.0, rows: slice | None = None
+    ) -> NDArray[np.float32]:
         """Read a data set and decode it: fill becomes NaN, others ``stored * scale + offset``.
 
         Parameters
@@ -97,6 +108,8 @@ class Hdf4:
         scale, offset : float
             What a stored step is worth. Given by the reader, since HDF4 has no one meaning of
             ``scale_factor``: some products multiply by it, others divide.
+        rows : slice, optional
+            Which rows; default: all.
 
         Returns
         -------
@@ -107,7 +120,7 @@ class Hdf4:
         RefusedInput
             As `raw`, and when there is no fill value.
         """
-        stored = self.raw(name)
+        stored = self.raw(name, rows)
         fill = self.attribute(name, "_FillValue")
         if not isinstance(fill, int | float):
             raise RefusedInput(f"{name} does not say which value means none")
@@ -134,12 +147,32 @@ def hdf4(path: Path) -> Iterator[Hdf4]:
     kind = sniff(head(path))
     if kind is not Format.HDF4:
         raise RefusedInput(f"is {kind}, not an HDF4 file")
-    answer = _LIBRARY.ask("open", str(path.resolve()))
+    check_whole(path)
+    turn, answer = _opened(path)
     shapes = {name: tuple(shape) for name, shape in answer["shapes"].items()}
     try:
-        yield Hdf4(shapes, answer["attributes"])
+        yield Hdf4(shapes, answer["attributes"], turn)
     finally:
-        _LIBRARY.close()
+        _LIBRARY.close(turn)
+
+
+def _opened(path: Path) -> tuple[int, dict[str, Any]]:
+    """Open a file, unless the library has just failed at it: then it may have taken all our patience."""
+    with refusing("cannot be read", (OSError,)):
+        state = path.stat()
+    key = (path, state.st_size, state.st_mtime_ns)
+    if key in _FAILED:
+        raise RefusedInput(_FAILED[key])
+    try:
+        return _LIBRARY.open(str(path.absolute()))
+    except RefusedInput as error:
+        _FAILED.clear()
+        _FAILED[key] = error.reason
+        raise
+
+
+_FAILED: Final[dict[tuple[Path, int, int], str]] = {}
+"""The last file at which the library failed, and how."""
 
 
 class _Library:
@@ -149,32 +182,50 @@ class _Library:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._open = False
+        self._turn = 0
 
-    def ask(self, what: str, argument: str) -> dict[str, Any]:
+    def open(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Open a file; return its turn and what is in it.
+
+        A file that is still open is closed: the block that opened it was left without its end, as
+        by a reader that nobody asks for more.
+
+        Raises
+        ------
+        RefusedInput
+            As `ask`.
+        """
+        self.close(self._turn)
+        self._turn += 1
+        return self._turn, self.ask(self._turn, "open", path)
+
+    def ask(self, turn: int, what: str, argument: object) -> dict[str, Any]:
         """Send a request and return its answer.
 
         Raises
         ------
         RefusedInput
             When the library reports an error, dies or does not answer: the file's fault.
+        UsageError
+            When it is for a file before the one that is open.
         """
-        answer, _ = self._exchange(what, argument)
+        answer, _ = self._exchange(turn, what, argument)
         return answer
 
-    def read(self, name: str) -> NDArray[Any]:
-        """Return the values of a data set of the open file."""
-        answer, answers = self._exchange("read", name)
+    def read(self, turn: int, name: str, rows: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return the values of a data set of the open file: all, or from a first row so many."""
+        answer, answers = self._exchange(turn, "read", [name, rows])
         values = np.empty(answer["shape"], np.dtype(answer["dtype"]))
         with self._faults():
             if values.size:
                 _receive(answers, values.reshape(-1).view(np.uint8).data)
         return values
 
-    def close(self) -> None:
-        """Close the open file; nothing to do when a fault has closed it."""
-        if self._open:
+    def close(self, turn: int) -> None:
+        """Close a file; nothing to do when a fault has closed it, or another one was opened since."""
+        if self._open and turn == self._turn:
             with suppress(RefusedInput):  # all that was wanted has been read
-                self._exchange("close", "")
+                self._exchange(turn, "close", "")
             self._open = False
 
     def stop(self) -> None:
@@ -189,7 +240,9 @@ class _Library:
                     with suppress(OSError):  # a request that nobody took
                         stream.close()
 
-    def _exchange(self, what: str, argument: str) -> tuple[dict[str, Any], IO[bytes]]:
+    def _exchange(self, turn: int, what: str, argument: object) -> tuple[dict[str, Any], IO[bytes]]:
+        if turn != self._turn:
+            raise UsageError("another HDF4 file was opened before this one was read")
         requests, answers = self._streams()
         with self._faults():
             requests.write(json.dumps([what, argument]).encode() + b"\n")

@@ -1,10 +1,13 @@
-"""Guard against the one damage of an HDF5 file that is not an error but an endless loop.
+"""Guards against damage of HDF5 files that is no error to the library, but an endless loop or a breakdown.
 
 The library walks a heap of variable-length values (text attributes, lists of dimensions) object by
 object and takes each step's length from the file. With a length of zero, as a hole of zeros makes it,
 or one so large that it wraps around, it walks on the spot for ever, inside C, where no timeout reaches
 it. The walk is done here beforehand.
 Layout after the HDF5 File Format Specification 3.0, III.E "Global Heap".
+
+The library takes four bytes of checksum off a chunk without asking whether there are so many, and then sums over all
+memory. How long the chunks are is looked up beforehand.
 """
 
 from __future__ import annotations
@@ -12,16 +15,17 @@ from __future__ import annotations
 import mmap
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ingest.refusal import refusing
 from smcatalog.core.errors import RefusedInput
 
-__all__ = ["check_heaps"]
+__all__ = ["check_chunks", "check_heaps"]
 
 _SIGNATURE: Final = b"GCOL\x01\0\0\0"
 _HEAD: Final = 16
 _ALIGN: Final = 8
+_CHECKSUM: Final = 4
 
 
 def check_heaps(path: Path) -> None:
@@ -36,6 +40,30 @@ def check_heaps(path: Path) -> None:
         state = path.stat()
     if not _sound(path, state.st_size, state.st_mtime_ns):
         raise RefusedInput("is a broken NetCDF/HDF5 file (its heap of texts is damaged)")
+
+
+def check_chunks(data: Any) -> None:
+    """Refuse an open data set with checksums of which a chunk is shorter than its checksum.
+
+    Raises
+    ------
+    RefusedInput
+        When the library would break down on it.
+    """
+    if not data.fletcher32:
+        return
+    short: list[int] = []
+
+    def look(chunk: Any) -> None:
+        if chunk.size <= _CHECKSUM:
+            short.append(chunk.size)
+
+    data.id.chunk_iter(look)
+    if short:
+        raise RefusedInput(
+            f"is a broken or truncated NetCDF/HDF5 file ({len(short)} pieces of {data.name} are shorter than "
+            "their checksum)"
+        )
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""HDF-EOS: the texts inside a granule that say what it is, and the tile that it covers.
+"""HDF-EOS: the texts inside a granule that say what it is and describe its grid.
 
 Both generations (HDF4 and HDF5) carry the same texts in ODL, the Object Description Language:
 ``StructMetadata`` describes grids, ``CoreMetadata`` and ``ArchiveMetadata`` the granule.
@@ -7,6 +7,7 @@ Both generations (HDF4 and HDF5) carry the same texts in ODL, the Object Descrip
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -16,28 +17,24 @@ from typing import Final
 import h5py
 
 from ingest.hdf4 import Hdf4, hdf4
+from ingest.hdf5 import check_heaps
 from ingest.refusal import refusing
+from ingest.sniff import Format, head, sniff
 from smcatalog.core.errors import RefusedInput, UsageError
-from smcatalog.core.grids import Grid, grid, sinusoidal_tile
-from smcatalog.core.time import Period, julian
+from smcatalog.core.time import Period, julian, parse_day
 
 __all__ = [
+    "Described",
     "EosGrid",
-    "TileGranule",
-    "hdf5_short_name",
+    "check_upright",
+    "described",
     "inventory",
     "short_name",
     "structure",
-    "tile_granule",
 ]
 
-_RADIUS: Final = 6371007.181
-"""Of the sphere of the sinusoidal grid [m]."""
-_PIXELS: Final = 1200
-_STRAY: Final = 0.01
-"""Pixels by which a corner may miss the lattice: the providers round to a micrometre or a metre."""
-_STEM = re.compile(r"^(?P<product>[A-Z][A-Z0-9]+)\.A(?P<day>\d{7})\.h(?P<h>\d{2})v(?P<v>\d{2})\.")
-_TILE = re.compile(r"(?<![A-Za-z0-9])h(?P<h>\d{2})v(?P<v>\d{2})(?![A-Za-z0-9])")
+_DEGREES: Final = "GCTP_GEO"
+_STEM = re.compile(r"^(?P<product>[A-Z][A-Z0-9]+)\.A(?P<day>\d{7})\.(?:h\d{2}v\d{2}|\d{3})\.")
 _LINE = re.compile(r"^\s*(?P<key>\w+)\s*=\s*(?P<value>.*?)\s*$")
 
 
@@ -52,11 +49,11 @@ class EosGrid:
     shape : (int, int)
         Rows, columns.
     upper_left, lower_right : (float, float)
-        Outer corners, x and y [m].
+        Outer corners, x and y [m]; of a grid in degrees as they are written.
     projection : str
         Code of the projection, such as ``GCTP_SNSOID``.
     radius : float
-        First parameter of the projection: radius of the sphere [m].
+        First parameter of the projection: radius of the sphere [m]; 0 for degrees.
     """
 
     name: str
@@ -68,8 +65,8 @@ class EosGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class TileGranule:
-    """A granule of one sinusoidal tile, by what is written inside.
+class Described:
+    """A granule of one grid, by what is written inside.
 
     Parameters
     ----------
@@ -77,13 +74,20 @@ class TileGranule:
         The provider's name without suffix.
     period : Period
         Days covered.
-    grid : Grid
-        The tile, or the window of it that the file holds.
+    grid : EosGrid
+        As the file describes it.
+    values : mapping of str to str
+        All that it says of itself, by `inventory`.
     """
 
     name: str
     period: Period
-    grid: Grid
+    grid: EosGrid
+    values: Mapping[str, str]
+
+    def value(self, key: str) -> str:
+        """Return what it says under a name; refuse it when it says nothing."""
+        return _value(self.values, key)
 
 
 def inventory(text: str) -> dict[str, str]:
@@ -146,8 +150,23 @@ def _grid(text: str) -> EosGrid:
             shape=(int(values["YDim"]), int(values["XDim"])),
             upper_left=(x0, y0),
             lower_right=(x1, y1),
-            projection=values["Projection"],
-            radius=numbers("ProjParams", 1)[0],
+            projection=values["Projection"].removeprefix("HE5_"),
+            radius=0.0 if values["Projection"] == _DEGREES else numbers("ProjParams", 1)[0],
+        )
+
+
+def check_upright(told: EosGrid) -> None:
+    """Refuse a grid whose corners say that its rows or columns run the wrong way."""
+    (x0, y0), (x1, y1) = told.upper_left, told.lower_right
+    if y1 > y0:
+        raise RefusedInput(
+            f"its rows run from south to north, from {y0:g} to {y1:g}: turned upside down, or its corners "
+            "are mixed up; fetch it again"
+        )
+    if x1 < x0:
+        raise RefusedInput(
+            f"its columns run from east to west, from {x0:g} to {x1:g}: mirrored, or its corners are "
+            "mixed up; fetch it again"
         )
 
 
@@ -172,6 +191,8 @@ def _texts(path: Path) -> _Texts:
 @lru_cache(maxsize=8)
 def _read_texts(path: Path, size: int, modified_ns: int) -> _Texts:  # noqa: ARG001 - the key of the cache
     try:
+        if sniff(head(path)) is Format.HDF5:
+            return _hdf5_texts(path)
         with hdf4(path) as file:
             return _Texts(_values(file), file.text("StructMetadata"))
     except RefusedInput as error:  # remembered, or every reader would try it anew
@@ -185,8 +206,31 @@ def _values(file: Hdf4) -> dict[str, str]:
     return inventory(archive) | inventory(core)
 
 
+def _hdf5_texts(path: Path) -> _Texts:
+    check_heaps(path)
+    with refusing("is a broken or truncated HDF5 file"), h5py.File(path, "r") as file:
+        core, archive, grids = (
+            _hdf5_text(file, f"{name}Metadata") for name in ("Core", "Archive", "Struct")
+        )
+        values = inventory(archive) | inventory(core)
+        named = file.attrs.get("ShortName")  # some products have it here alone
+        if isinstance(named, bytes):
+            values.setdefault("SHORTNAME", named.decode(errors="replace"))
+        return _Texts(values, grids)
+
+
+def _hdf5_text(file: h5py.File, name: str) -> str:
+    """Return a text that is stored in pieces ``name.0``, ``name.1``, …; "" if absent."""
+    pieces: list[str] = []
+    while isinstance(
+        data := file.get(f"HDFEOS INFORMATION/{name}.{len(pieces)}"), h5py.Dataset
+    ) and isinstance(piece := data[()], bytes):
+        pieces.append(piece.decode(errors="replace").rstrip("\0"))
+    return "".join(pieces)
+
+
 def short_name(path: Path) -> str | None:
-    """Return the provider's short name of an HDF4-EOS granule's product.
+    """Return the provider's short name of an HDF-EOS granule's product, of either generation.
 
     None when the file is of another format, broken, or does not say it.
     """
@@ -196,54 +240,43 @@ def short_name(path: Path) -> str | None:
         return None
 
 
-def hdf5_short_name(path: Path) -> str | None:
-    """Return the short name of an HDF5-EOS granule's product; None as `short_name`."""
-    try:
-        with refusing("is no sound HDF5 file"), h5py.File(path, "r") as file:
-            name = file.attrs.get("ShortName")
-    except RefusedInput:
-        return None
-    return name.decode(errors="replace") if isinstance(name, bytes) else None
-
-
-def tile_granule(path: Path, delivered: str = "") -> TileGranule:
-    """Return which tile and days an HDF4-EOS granule of 1 km covers, checked against each other.
+def described(path: Path, delivered: str = "", *, named_day: bool = False) -> Described:
+    """Return which days and grid an HDF-EOS granule covers, checked against its names.
 
     Parameters
     ----------
     delivered : str
         The name it was delivered under; what it says must agree with what is inside.
+    named_day : bool
+        Whether it is of the one day that its LOCALGRANULEID names, among those that were looked at
+        to make it.
 
     Raises
     ------
     RefusedInput
-        When something is missing inside, or tile, corners, day and names contradict each other.
+        When something is missing inside, or day and names contradict each other.
     """
     texts = _texts(path)
-    values = texts.values
-    name = _value(values, "LOCALGRANULEID").removesuffix(".hdf")
-    period = _period(values)
-    with refusing("names no tile", (ValueError,)):
-        tile = (
-            int(_value(values, "HORIZONTALTILENUMBER")),
-            int(_value(values, "VERTICALTILENUMBER")),
-        )
-    product = _value(values, "SHORTNAME")
+    name = _value(texts.values, "LOCALGRANULEID").removesuffix(".hdf").removesuffix(".h5")
+    period = _period(texts.values)
+    if named_day:
+        period = _named_day(name, period)
+    product = _value(texts.values, "SHORTNAME")
     for title, said in (("its name", delivered), ("its LOCALGRANULEID", name)):
-        _agree(title, said, product, period, tile)
-    described = structure(texts.structure)
-    if len(described) != 1:
-        raise RefusedInput(f"describes {len(described)} grids, expected one")
-    return TileGranule(name, period, _window(described[0], tile))
+        _agree_on_day(title, said, product, period)
+    grids = structure(texts.structure)
+    if len(grids) != 1:
+        raise RefusedInput(f"describes {len(grids)} grids, expected one")
+    return Described(name, period, grids[0], texts.values)
 
 
-def _value(values: dict[str, str], key: str) -> str:
+def _value(values: Mapping[str, str], key: str) -> str:
     if not values.get(key):
         raise RefusedInput(f"does not say its {key}: its metadata are cut or damaged")
     return values[key]
 
 
-def _period(values: dict[str, str]) -> Period:
+def _period(values: Mapping[str, str]) -> Period:
     days = []
     for key in ("RANGEBEGINNINGDATE", "RANGEENDINGDATE"):
         with refusing(f"its {key} is no day", (ValueError,)):
@@ -254,7 +287,19 @@ def _period(values: dict[str, str]) -> Period:
     return Period.of_days(first, last)
 
 
-def _agree(title: str, said: str, product: str, period: Period, tile: tuple[int, int]) -> None:
+def _named_day(name: str, period: Period) -> Period:
+    """Return the day of a name, which must be one of a period's."""
+    match = _STEM.match(f"{name}.")
+    with refusing(f"its LOCALGRANULEID {name} names no day", (UsageError,)):
+        day = Period.of_day(parse_day(match["day"] if match else ""))
+    if day.start < period.start or day.end > period.end:
+        raise RefusedInput(
+            f"its LOCALGRANULEID says {match and match['day']}, inside it covers {period}: files mixed up"
+        )
+    return day
+
+
+def _agree_on_day(title: str, said: str, product: str, period: Period) -> None:
     """Check what a name says, as far as it says anything: a renamed file is read all the same."""
     if match := _STEM.match(said):
         wanted = (product, julian(period.start.date()))
@@ -263,54 +308,3 @@ def _agree(title: str, said: str, product: str, period: Period, tile: tuple[int,
                 f"{title} says {match['product']} of {match['day']}, inside it is {wanted[0]} of "
                 f"{wanted[1]}: files mixed up"
             )
-    for match in _TILE.finditer(said):
-        if (int(match["h"]), int(match["v"])) != tile:
-            raise RefusedInput(
-                f"{title} says tile {match[0]}, inside it is {_tile_name(tile)}: files mixed up"
-            )
-
-
-def _tile_name(tile: tuple[int, int]) -> str:
-    return f"h{tile[0]:02d}v{tile[1]:02d}"
-
-
-def _window(described: EosGrid, tile: tuple[int, int]) -> Grid:
-    """Return the described grid as a window of the global one.
-
-    Raises
-    ------
-    RefusedInput
-        When it is no part of the tile, or its pixels are not those of the global grid.
-    """
-    if described.projection != "GCTP_SNSOID" or abs(described.radius - _RADIUS) > _STRAY:
-        raise RefusedInput(
-            f"its grid is {described.projection} on a sphere of {described.radius:g} m, expected "
-            "the sinusoidal one of MODIS: fetch the granule unprojected"
-        )
-    try:
-        whole = sinusoidal_tile(*tile, _PIXELS)
-    except UsageError as error:
-        raise RefusedInput(f"names a tile that there is not: {error}") from error
-    world, cell = grid(whole.base), whole.cell[0]
-    x0, y0 = ((x - c) / cell for x, c in zip(described.upper_left, _origin(world), strict=True))
-    x1, y1 = ((x - c) / cell for x, c in zip(described.lower_right, _origin(world), strict=True))
-    rows, columns = described.shape
-    column, row = round(x0), round(-y0)
-    stray = max(abs(x0 - column), abs(-y0 - row), abs(x1 - column - columns), abs(-y1 - row - rows))
-    if stray > _STRAY:
-        raise RefusedInput(
-            f"its {rows} x {columns} pixels are not those of the sinusoidal grid (off by {stray:.2f} "
-            "pixels): cut out and moved by a subsetter; fetch the whole granule"
-        )
-    top, left = row - whole.row, column - whole.column
-    if top < 0 or left < 0 or top + rows > _PIXELS or left + columns > _PIXELS:
-        corner = (column // _PIXELS, row // _PIXELS)
-        raise RefusedInput(
-            f"its corners lie in tile {_tile_name(corner)}, its metadata say {_tile_name(tile)}: "
-            "files mixed up or damaged"
-        )
-    return whole.window(slice(top, top + rows), slice(left, left + columns))
-
-
-def _origin(world: Grid) -> tuple[float, float]:
-    return world.transform.c, world.transform.f

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
-from ingest.hdf5 import check_heaps
+from ingest.hdf5 import check_chunks, check_heaps
 from ingest.refusal import refusing
 from ingest.sniff import Format, head, sniff
 from smcatalog.core.errors import RefusedInput
@@ -61,7 +61,7 @@ class NetCdf:
         with refusing(_BROKEN):
             variable = self.variables[name]
             if isinstance(variable, h5py.Dataset):
-                return _hdf5_dimensions(variable, name)
+                return _hdf5_dimensions(variable, name, self.variables)
             return tuple(variable.dimensions)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -107,14 +107,33 @@ class NetCdf:
             fill = self.attribute(name, attribute)
             if isinstance(fill, np.number | int | float):
                 missing |= raw == fill
-        values = raw.astype(np.float64)
+            elif isinstance(fill, np.ndarray) and fill.dtype.kind in "iuf":
+                missing |= np.isin(raw, fill)  # several kinds of none, as VIIRS has them
+        # damaged numbers may be none, or beyond all others; the reader's checks tell
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = raw.astype(np.float64)
         values[missing] = np.nan
-        with refusing(_BROKEN):
-            scale = self.attribute(name, "scale_factor")
-            offset = self.attribute(name, "add_offset")
-            values *= 1.0 if scale is None else float(scale)
-            values += 0.0 if offset is None else float(offset)
+        scale, offset = self._steps(name)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values *= scale
+            values += offset
         return values
+
+    def _steps(self, name: str) -> tuple[float, float]:
+        """Return what a stored step is worth and where counting begins."""
+        with refusing(_BROKEN):
+            scale, offset = (
+                default if value is None else float(value)
+                for value, default in (
+                    (self.attribute(name, "scale_factor"), 1.0),
+                    (self.attribute(name, "add_offset"), 0.0),
+                )
+            )
+        if scale == 0 or not np.isfinite([scale, offset]).all():
+            raise RefusedInput(
+                f"{name} declares a scale factor of {scale:g} and an offset of {offset:g}: damaged"
+            )
+        return scale, offset
 
     def times(self, name: str) -> NDArray[np.datetime64]:
         """Read a CF time coordinate.
@@ -151,15 +170,23 @@ class NetCdf:
         if part is ... and np.prod(shape, dtype=float) > _MOST:
             raise RefusedInput(f"{name} claims {shape} values: a damaged header")
         with refusing(_BROKEN):
-            raw = np.asarray(self.variables[name][part])
+            variable = self.variables[name]
+            if isinstance(variable, h5py.Dataset):
+                check_chunks(variable)
+            raw = np.asarray(variable[part])
         if raw.dtype.kind not in "iuf":
             raise RefusedInput(f"{name} holds no numbers but {raw.dtype}")
         return raw.astype(raw.dtype.newbyteorder("="))
 
 
 @contextmanager
-def netcdf(path: Path) -> Iterator[NetCdf]:
+def netcdf(path: Path, group: str = "") -> Iterator[NetCdf]:
     """Open a NetCDF file for the length of a block.
+
+    Parameters
+    ----------
+    group : str, optional
+        Of an HDF5 file: whose variables are wanted; default: those of the root.
 
     Raises
     ------
@@ -173,7 +200,10 @@ def netcdf(path: Path) -> Iterator[NetCdf]:
             # h5py and not h5netcdf: the same bytes, a fifth of the time on many small files
             file = h5py.File(path, "r")
     elif kind is Format.NETCDF3:
-        with refusing(_BROKEN):
+        with (
+            refusing("claims more values than memory holds: a damaged header", (MemoryError,)),
+            refusing(_BROKEN),
+        ):
             # without mmap the file can be closed while arrays of it live on
             file = netcdf_file(path, "r", mmap=False, maskandscale=False)
     else:
@@ -181,7 +211,10 @@ def netcdf(path: Path) -> Iterator[NetCdf]:
     try:
         with refusing(_BROKEN):
             if kind is Format.HDF5:
-                items = {str(name): file[name] for name in file}
+                place = file.get(group) if group else file
+                if not isinstance(place, h5py.Group):
+                    raise RefusedInput(f"has no group '{group}': cut, or of another version")
+                items = {str(name): place[name] for name in place}
                 variables = {k: v for k, v in items.items() if isinstance(v, h5py.Dataset)}
                 groups = tuple(k for k in items if k not in variables)
             else:
@@ -200,10 +233,26 @@ def variables_of(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _hdf5_dimensions(variable: Any, name: str) -> tuple[str, ...]:
-    """Return the names of the scales attached to a dataset; a scale is its own dimension."""
-    if variable.is_scale:
+def _hdf5_dimensions(
+    variable: h5py.Dataset, name: str, others: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return the names of the scales attached to a dataset; a scale is its own dimension.
+
+    Taken from what the scales say: the dataset's own list of them has lengths that the library allocates
+    unseen, gigabytes when they are damaged.
+    """
+    if _is_scale(variable):
         return (name,)  # scales are one-dimensional
-    return tuple(
-        str(scales[0].name).rpartition("/")[2] if len(scales) else "" for scales in variable.dims
-    )
+    names = [""] * variable.ndim
+    for title, other in others.items():
+        if not isinstance(other, h5py.Dataset) or not _is_scale(other):
+            continue
+        listed = other.attrs.get("REFERENCE_LIST")
+        for place, axis in () if listed is None else listed:
+            if 0 <= axis < variable.ndim and variable.file[place] == variable:
+                names[axis] = title
+    return tuple(names)
+
+
+def _is_scale(variable: h5py.Dataset) -> bool:
+    return bool(np.array_equal(variable.attrs.get("CLASS"), b"DIMENSION_SCALE"))

@@ -15,10 +15,11 @@ from typing import Protocol
 from smcatalog.core.raster import Raster
 from smcatalog.core.stations import Site, StationSeries
 from smcatalog.core.time import Period
+from smcatalog.core.zones import ZoneSet
 
 __all__ = ["Identity", "Reader", "Yield"]
 
-Yield = Raster | StationSeries | Site
+Yield = Raster | StationSeries | Site | ZoneSet
 """What readers deliver."""
 
 
@@ -29,16 +30,24 @@ class Identity:
     Parameters
     ----------
     source : str
-        Name of the product family, as `Reader.source`.
+        Name of the product family, as `Reader.source`; with a name behind a colon where one family
+        has several sets of layers that stand side by side, as ``zones:basins``.
     name : str
         The provider's name of the granule; from inside the file where it is written there.
     period : Period or None
         What the granule covers, if that is known without reading all of it.
+    subject : str
+        What stays the same when the provider produces the granule anew: its name without release
+        and time of production. Empty: the name itself.
+    production : str
+        Release or time of production; of one subject the later text is the newer granule.
     """
 
     source: str
     name: str
     period: Period | None = None
+    subject: str = ""
+    production: str = ""
 
 
 class Reader(Protocol):

@@ -7,6 +7,7 @@ own mistakes are other exceptions and stay visible.
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Final
 
 from smcatalog.core.errors import RefusedInput
 
-__all__ = ["DAMAGE", "one_line", "refusing"]
+__all__ = ["DAMAGE", "legible", "one_line", "refusing"]
 
 DAMAGE: Final = (
     OSError,
@@ -31,6 +32,28 @@ DAMAGE: Final = (
 """What h5py, h5netcdf, scipy and GDAL raise on damaged files, found by corrupting some."""
 
 _LONGEST: Final = 200
+
+
+_ILLEGIBLE: Final = {"Cc", "Cs", "Zl", "Zp"}
+"""Kinds of characters: controls, bytes in no encoding, ends of lines and paragraphs."""
+
+
+def legible(text: str) -> str:
+    r"""Return a text of a stranger's, such as a file's name, as it can be shown, written and stored.
+
+    Control characters, and bytes that belong to no encoding, become escapes such as ``\x1b``; any alphabet
+    stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in _ILLEGIBLE else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte in no encoding
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - a byte
 
 
 def one_line(error: BaseException) -> str:

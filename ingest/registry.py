@@ -5,13 +5,30 @@ from __future__ import annotations
 import csv
 from typing import Final
 
-from ingest.files import Candidate
+from ingest.candidate import Candidate
+from ingest.esri import is_ascii_grid
 from ingest.hdf4 import hdf4
-from ingest.hdfeos import hdf5_short_name, short_name
+from ingest.hdfeos import short_name
 from ingest.netcdf import netcdf
 from ingest.reader import Identity, Reader
 from ingest.sniff import Format, first_line, head, sniff
-from ingest.sources import era5, modis_lst, modis_vi, rasters, smap, smap_points, srtm
+from ingest.sources import (
+    csdl,
+    era5,
+    hwsd,
+    modis_albedo,
+    modis_lai,
+    modis_land_cover,
+    modis_lst,
+    modis_reflectance,
+    modis_vi,
+    rasters,
+    smap,
+    smap_points,
+    srtm,
+    viirs_vi,
+    zones,
+)
 from ingest.stations import ismn, tables
 from smcatalog.core.errors import RefusedInput, SmcatalogError
 
@@ -24,7 +41,15 @@ READERS: Final[tuple[Reader, ...]] = (
     *rasters.READERS,
     *modis_lst.READERS,
     *modis_vi.READERS,
+    *modis_albedo.READERS,
+    *modis_land_cover.READERS,
+    *modis_lai.READERS,
+    *modis_reflectance.READERS,
+    *viirs_vi.READERS,
     *srtm.READERS,
+    hwsd.READER,
+    csdl.READER,
+    zones.READER,
     ismn.READER,
     tables.READER,
 )
@@ -94,7 +119,7 @@ def _unknown_netcdf(candidate: Candidate) -> str:
             names = sorted(file.names) + [f"{group}/" for group in sorted(file.groups)]
     except RefusedInput as error:
         return error.reason
-    product = hdf5_short_name(candidate.path)
+    product = short_name(candidate.path)
     if product:
         return f"is a granule of {product}, which is not read yet; it holds: {_listed(names)}"
     return f"is an HDF5/NetCDF file of no known source; it holds: {_listed(names)}"
@@ -131,5 +156,10 @@ def _unknown_text(candidate: Candidate, line: str) -> str:
         return (
             "is a CSV whose header or name is not one of the declared ones: "
             f"found {', '.join(found)[:200]}; expected {expected}"
+        )
+    if is_ascii_grid(line.encode() + b"\n"):
+        return (
+            "is an Esri ASCII grid whose name matches none of the declared ones "
+            f"({candidate.delivered}): declare it in rasters.toml"
         )
     return f"is text in no known format; it begins: {line[:60]!r}"

@@ -1,48 +1,45 @@
 """Ingesting: files become granules, layers and observations, or go to quarantine with a reason.
 
-A granule goes in whole or not at all: its layers' files are written first, then one transaction
-records everything.
+A granule goes in whole or not at all: its layers' files are written first, in as many processes as are asked
+for, then one transaction records everything, in the order of the files' names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
-from ingest.files import Candidate, walk
-from smcatalog.core.errors import RefusedInput
-from smcatalog.core.fingerprint import sha256_file
-from smcatalog.core.raster import Raster
-from smcatalog.core.stations import Site, StationSeries
+from ingest.candidate import Candidate
+from ingest.files import deliveries, opened
+from ingest.pool import in_processes
+from ingest.prepare import Known, Prepared, Preparer, Refused, Result
+from ingest.zips import names_inside
 from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import (
-    GranuleRecord,
-    NewLayer,
-    Refusal,
-    find_granule,
+    is_outdated,
     known_files,
     record_granule,
     record_layer,
     refuse,
     resolve,
+    supersede_older,
 )
 from smcatalog.database.observations import record_series, record_site
-from smcatalog.resample import cropped, layer_grid, regrid
-from smcatalog.services.layers import write_layer
+from smcatalog.database.zones import record_zones
 from smcatalog.services.workspace import Workspace
-
-if TYPE_CHECKING:
-    from ingest.granules import Granule
 
 __all__ = ["FileResult", "IngestReport", "ingest"]
 
 _INGESTED: Final = "ingested"
 _KNOWN: Final = "known"
 _REFUSED: Final = "refused"
+_WORTH: Final = 4
+"""Files for which it pays to start another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,8 @@ class FileResult:
         Observations read from it.
     reason : str
         Why it was refused.
+    zones : int
+        New zones made of it.
     """
 
     name: str
@@ -71,6 +70,7 @@ class FileResult:
     layers: int = 0
     observations: int = 0
     reason: str = ""
+    zones: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def ingest(
     workspace: Workspace,
     paths: Iterable[Path],
     *,
+    workers: int = 1,
     tell: Callable[[FileResult], None] = lambda _: None,
 ) -> IngestReport:
     """Ingest files, folders and zips.
@@ -101,6 +102,8 @@ def ingest(
     ----------
     paths : iterable of Path
         Where to look.
+    workers : int
+        Processes that read files, if there are enough of them; what comes out is the same.
     tell : callable, optional
         Called with each file's result as it comes.
 
@@ -111,115 +114,70 @@ def ingest(
         reason, again at each run that meets them.
     """
     workspace.store.sweep()
-    known = transaction(workspace.engine, known_files)
+    found = list(deliveries(paths))
+    names = _names(found)
+    known = transaction(workspace.engine, lambda connection: known_files(connection, names))
+    preparer = partial(Preparer, workspace.store.root, workspace.settings.cache, frozenset(known))
+    processes = min(workers, len(found) // _WORTH)
     results = []
-    for candidate in walk(paths):
-        result = _ingest_file(workspace, candidate, known)
-        tell(result)
-        results.append(result)
+    for result in (
+        in_processes(preparer, found, processes)
+        if processes > 1
+        else _in_this_process(preparer(), found)
+    ):
+        file = _recorded(workspace, result)
+        tell(file)
+        results.append(file)
     return IngestReport(tuple(results))
 
 
-def _ingest_file(
-    workspace: Workspace, candidate: Candidate, known: set[tuple[str, str]]
-) -> FileResult:
-    granule: Granule | None = None
-    try:
-        if candidate.problem is None and _is_known(candidate, known):
-            return FileResult(candidate.name, _KNOWN)
-        from ingest.granules import examine  # noqa: PLC0415 - brings in all readers' libraries
-
-        granule = examine(candidate)
-        result = _ingest_granule(workspace, candidate, granule)
-    except RefusedInput as error:
-        return _quarantine(workspace, candidate, granule, error.reason)
-    known.add((candidate.delivered, granule.sha256))
-    return result
+def _names(found: Iterable[Candidate]) -> set[str]:
+    """Return the names under which files may be known, those in zips included."""
+    names = {delivery.delivered for delivery in found}
+    for delivery in found:
+        if delivery.problem is None and delivery.delivered.lower().endswith(".zip"):
+            names |= names_inside(delivery.path)
+    return names
 
 
-def _is_known(candidate: Candidate, known: set[tuple[str, str]]) -> bool:
-    try:
-        return (candidate.delivered, sha256_file(candidate.path)) in known
-    except OSError as error:
-        raise RefusedInput(f"cannot be read: {error.strerror or error}") from error
+def _in_this_process(preparer: Preparer, found: Iterable[Candidate]) -> Iterator[Result]:
+    for delivery in found:
+        for candidate in opened(delivery):
+            yield preparer.prepare(candidate)
 
 
-def _ingest_granule(workspace: Workspace, candidate: Candidate, granule: Granule) -> FileResult:
-    from ingest.granules import read  # noqa: PLC0415 - as above
+def _recorded(workspace: Workspace, result: Result) -> FileResult:
+    match result:
+        case Known():
+            return FileResult(result.name, _KNOWN)
+        case Refused():
+            return _quarantined(workspace, result)
+        case Prepared():
+            return transaction(workspace.engine, lambda connection: _record(connection, result))
 
-    identity = granule.identity
-    record = GranuleRecord(
-        source=identity.source,
-        name=identity.name,
-        delivered_as=candidate.delivered,
-        sha256=granule.sha256,
-        size=granule.size,
-        period=identity.period,
+
+def _record(connection: Connection, prepared: Prepared) -> FileResult:
+    granule = prepared.granule
+    granule_id = record_granule(connection, granule)
+    if granule_id is None:
+        return FileResult(prepared.name, _KNOWN, granule.source)
+    outdated = is_outdated(connection, granule_id)
+    layers = sum(
+        record_layer(connection, layer, granule_id, outdated=outdated) for layer in prepared.layers
     )
-    with workspace.engine.connect() as connection:
-        if find_granule(connection, record.source, record.name, record.sha256) is not None:
-            return FileResult(candidate.name, _KNOWN, identity.source)
-    layers: list[NewLayer] = []
-    series: list[StationSeries] = []
-    sites: list[Site] = []
-    with workspace.store.work() as work:
-        for value in read(granule):
-            match value:
-                case Raster():
-                    layers += _write_layers(workspace, work, identity.source, value)
-                case StationSeries():
-                    series.append(value)
-                case Site():
-                    sites.append(value)
-
-    def write(connection: Connection) -> tuple[int, int] | None:
-        granule_id = record_granule(connection, record)
-        if granule_id is None:
-            return None
-        new_layers = sum(record_layer(connection, layer, granule_id) for layer in layers)
-        for site in sites:
-            record_site(connection, site)
-        observed = sum(record_series(connection, one) for one in series)
-        resolve(connection, candidate.delivered)
-        return new_layers, observed
-
-    written = transaction(workspace.engine, write)
-    if written is None:
-        return FileResult(candidate.name, _KNOWN, identity.source)
-    return FileResult(candidate.name, _INGESTED, identity.source, *written)
+    supersede_older(connection, granule_id)
+    for site in prepared.sites:
+        record_site(connection, site)
+    observed = sum(record_series(connection, one) for one in prepared.series)
+    zones = sum(record_zones(connection, one, granule_id) for one in prepared.sets)
+    resolve(connection, granule.delivered_as)
+    return FileResult(
+        prepared.name, _INGESTED, granule.source, layers=layers, observations=observed, zones=zones
+    )
 
 
-def _write_layers(workspace: Workspace, work: Path, source: str, value: Raster) -> list[NewLayer]:
-    """Write a raster on the grid on which it is kept; nothing when nothing of it is left there.
-
-    A single pixel between clouds may cover too little of every cell.
-    """
-    target = layer_grid(value.grid)
-    raster = regrid(value, target)
-    kept = raster if value.grid.base == target.base else cropped(raster)
-    return [] if kept is None else [write_layer(workspace.store, work, source, kept)]
-
-
-def _quarantine(
-    workspace: Workspace, candidate: Candidate, granule: Granule | None, reason: str
-) -> FileResult:
+def _quarantined(workspace: Workspace, result: Refused) -> FileResult:
     """Record a refusal; a path that leads to no file is only reported."""
-    sha256 = granule.sha256 if granule else None
-    size = granule.size if granule else None
-    if granule is None and candidate.path.is_file():
-        try:
-            sha256, size = sha256_file(candidate.path), candidate.path.stat().st_size
-        except OSError:  # no permission: that is the refusal's reason already
-            sha256 = None
-    refusal = Refusal(
-        name=candidate.delivered,
-        reason=reason,
-        sha256=sha256,
-        size=size,
-        source=granule.identity.source if granule else None,
-        period=granule.identity.period if granule else None,
-    )
-    if candidate.path.exists():
-        transaction(workspace.engine, lambda connection: refuse(connection, [refusal]))
-    source = granule.identity.source if granule else None
-    return FileResult(candidate.name, _REFUSED, source, reason=reason)
+    if result.exists:
+        transaction(workspace.engine, lambda connection: refuse(connection, [result.refusal]))
+    return FileResult(result.name, _REFUSED, result.refusal.source, reason=result.refusal.reason)

@@ -22,6 +22,8 @@ class Format(StrEnum):
     NETCDF3 = "NetCDF-3"
     HDF4 = "HDF4"
     TIFF = "TIFF"
+    SQLITE = "an SQLite database"
+    SHAPEFILE = "a shapefile"
     ZIP = "a zip archive"
     GZIP = "a gzip archive"
     HTML = "an HTML page"
@@ -39,6 +41,8 @@ _MAGIC: Final = (
     (b"MM\x00*", Format.TIFF),
     (b"II+\x00", Format.TIFF),
     (b"MM\x00+", Format.TIFF),
+    (b"SQLite format 3\x00", Format.SQLITE),
+    (b"\x00\x00\x27\x0a", Format.SHAPEFILE),
     (b"PK\x03\x04", Format.ZIP),
     (b"PK\x05\x06", Format.ZIP),
     (b"\x1f\x8b", Format.GZIP),

@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import TileGranule, short_name, tile_granule
+from ingest.hdfeos import short_name
+from ingest.hdfeos_tile import TileGranule, tile_granule
+from ingest.modis import check_shapes, flags
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.raster import InputQuality, Raster
@@ -56,7 +58,7 @@ class ModisLst:
         granule = tile_granule(path, name)
         if granule.period.end - granule.period.start != DAY:
             raise RefusedInput(f"covers {granule.period}, expected one day")
-        return Identity(self.source, granule.name, granule.period)
+        return granule.identity(self.source)
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``lst_day`` and ``lst_night``; one that clouds hide altogether is left out."""
@@ -77,13 +79,9 @@ def _overpass(file: Hdf4, granule: TileGranule, name: str, stored: str, quality:
     scale = file.attribute(stored, "scale_factor") if stored in file.names else _STEP
     if not isinstance(scale, float) or not np.isclose(scale, _STEP):
         raise RefusedInput(f"{stored} has steps of {scale}, expected {_STEP:g} K")
-    values, flags = file.values(stored, _STEP), file.raw(quality)
-    if not values.shape == flags.shape == granule.grid.shape:
-        raise RefusedInput(
-            f"{stored} has the shape {values.shape}, {quality} {flags.shape} and the grid "
-            f"{granule.grid.shape}"
-        )
-    mandatory = flags & _MANDATORY
+    values, bytes_ = file.values(stored, _STEP), flags(file, quality)
+    check_shapes(granule.grid.shape, **{stored: values, quality: bytes_})
+    mandatory = bytes_ & _MANDATORY
     values[mandatory > _OTHER_QUALITY] = np.nan
     doubtful = (mandatory == _OTHER_QUALITY) & np.isfinite(values)
     bits = doubtful.astype(np.uint16) * np.uint16(InputQuality.NOT_RECOMMENDED)

@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.world.hdf4eos import Attribute, Field, Granule, write_granule
+from ingest.world.eos import Granule
+from ingest.world.hdf4eos import Attribute, Field, write_granule
 from ingest.world.landscape import Landscape
 from ingest.world.state import DayState
 from ingest.world.tiles import PIXELS, Overpass, TileView, overpass, tile_views

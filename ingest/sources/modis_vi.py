@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from ingest.checks import within_range
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name, tile_granule
+from ingest.hdfeos import short_name
+from ingest.hdfeos_tile import tile_granule
+from ingest.modis import flags, open_water
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.raster import InputQuality, Raster
@@ -36,8 +38,6 @@ _GOOD, _MARGINAL, _SNOW = 0, 1, 2
 """Ranks of the pixel reliability that have a value; 3 is cloudy, -1 not processed."""
 _NO_QUALITY: Final = 65535
 _SURFACE: Final = 11
-_OPEN_WATER: Final = np.isin(np.arange(8), (0, 3, 5, 6, 7))
-"""Ocean, shallow and deep; inland water, shallow and deep. Not shores (2) nor ephemeral water (4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,15 @@ class ModisVi:
         if short_name(path) != self.source:
             return None
         granule = tile_granule(path, name)
-        return Identity(self.source, granule.name, granule.period)
+        return granule.identity(self.source)
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndvi`` and, where the file has it, ``evi``, of the composite's 16 days."""
         granule = tile_granule(path)
         empty = True
         with hdf4(path) as file:
-            rank, flags = file.raw(_RELIABILITY), file.raw(_QUALITY)
-            quality = _bits(rank, flags)
+            rank, details = file.raw(_RELIABILITY), flags(file, _QUALITY)
+            quality = _bits(rank, details)
             for name, stored in _INDICES:
                 if name != "ndvi" and stored not in file.names:
                     continue  # a subsetter was told to leave it out
@@ -94,14 +94,14 @@ def _index(file: Hdf4, name: str, stored: str) -> NDArray[np.float32]:
     return np.asarray(within_range(values, variable(name), low=_LOWEST), np.float32)
 
 
-def _bits(rank: NDArray[Any], flags: NDArray[Any]) -> NDArray[np.uint16]:
+def _bits(rank: NDArray[Any], details: NDArray[Any]) -> NDArray[np.uint16]:
     """Translate the provider's quality; both arrays of one shape, the result too."""
-    if rank.shape != flags.shape:
-        raise RefusedInput(f"its quality has the shapes {rank.shape} and {flags.shape}")
+    if rank.shape != details.shape:
+        raise RefusedInput(f"its quality has the shapes {rank.shape} and {details.shape}")
     bits = np.zeros(rank.shape, np.uint16)
     bits[rank == _MARGINAL] |= np.uint16(InputQuality.NOT_RECOMMENDED)
     bits[rank == _SNOW] |= np.uint16(InputQuality.FROZEN)
-    water = _OPEN_WATER[(flags >> _SURFACE) & 0b111] & (flags != _NO_QUALITY)
+    water = open_water(details, _SURFACE) & (details != _NO_QUALITY)
     bits[water] |= np.uint16(InputQuality.WATER)
     return bits
 

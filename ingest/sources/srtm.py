@@ -21,6 +21,7 @@ from ingest.checks import within_range
 from ingest.reader import Identity, Yield
 from ingest.refusal import refusing
 from ingest.sniff import Format, head, sniff
+from ingest.terrain import with_terrain
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.grids import Grid
 from smcatalog.core.raster import Raster
@@ -75,7 +76,7 @@ class Srtm:
         return Identity(self.source, tile)
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:
-        """Yield the tile's heights, NaN where it is void."""
+        """Yield the tile's heights, NaN where it is void, and the ground's slope and direction."""
         south, west = _corner(identity.name)
         nodes = _NODES[self.seconds]
         with refusing("cannot be read", (OSError, ValueError)):
@@ -84,10 +85,15 @@ class Srtm:
         values[heights == _VOID] = np.nan
         if np.isnan(values).all():
             raise RefusedInput("holds no height at all: nothing but void")
+        if not heights.any():
+            raise RefusedInput(
+                "holds nothing but nought, and tiles of sea alone are not delivered: a download that was "
+                "never written; fetch it again"
+            )
         elevation = variable("elevation")
         values = within_range(values, elevation).astype(np.float32, copy=False)
         grid, values = _on_earth(south, west, 1 / (nodes - 1), values)
-        yield Raster.good(elevation, grid, values, None)
+        yield from with_terrain(Raster.good(elevation, grid, values, None))
 
 
 def _corner(tile: str) -> tuple[int, int]:

@@ -32,11 +32,14 @@ _TIME: Final = r"\d{4}/\d{2}/\d{2}\s+\d{2}:\d{2}"
 _CEOP = re.compile(rf"^{_TIME}\s+{_TIME}\s+\S+\s+\S+\s+\S+\s+{_NUMBER}\s+{_NUMBER}")
 _LINE = re.compile(rf"^{_TIME}\s+{_NUMBER}\s+\S+(?:\s.*)?$")
 _NAME = re.compile(
-    rf"_(?P<variable>[a-z]+)_{_NUMBER}_{_NUMBER}_.*_\d{{8}}_\d{{8}}\.stm$", re.IGNORECASE
+    rf"_(?P<variable>[a-z]+)_(?P<top>{_NUMBER})_(?P<bottom>{_NUMBER})_.*_\d{{8}}_\d{{8}}\.stm$",
+    re.IGNORECASE,
 )
 _STORED: Final = "sm"
 _FILLS: Final = (-0.99, -99.0, -99.9, -999.0, -999.9, -999.99, -9999.0)
 _NO_ELEVATION: Final = -999
+_DEPTH_DIGIT: Final = 0.001
+"""Metres by which name and header may differ: they write different numbers of digits."""
 _STAMP: Final = 16
 """Characters of ``2017/01/01 00:00``."""
 
@@ -65,7 +68,8 @@ class Ismn:
             raise RefusedInput(
                 "is in the ISMN CEOP format, which is not read yet: download 'header + values'"
             )
-        if not _HEADER.match(line) or not _begins_with_values(start):
+        header = _HEADER.match(line)
+        if not header or not _begins_with_values(start):
             return None
         match = _NAME.search(name)
         if not match:
@@ -75,6 +79,11 @@ class Ismn:
             )
         if match["variable"].lower() != _STORED:
             raise RefusedInput(f"variable {match['variable']} is not stored: only soil moisture is")
+        if any(abs(float(match[k]) - float(header[k])) > _DEPTH_DIGIT for k in ("top", "bottom")):
+            raise RefusedInput(
+                f"its name says {match['top']} to {match['bottom']} m below ground, inside it is "
+                f"{header['top']} to {header['bottom']} m: files mixed up"
+            )
         return Identity(self.source, name.removesuffix(".stm"))
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape

@@ -28,7 +28,7 @@ from smcatalog.core.time import DAY
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["beginning", "days"]
+__all__ = ["albedo", "beginning", "days"]
 
 _T = TypeVar("_T", bound="DataclassInstance")
 _THREADS: Final = 2
@@ -340,12 +340,12 @@ def _surface_by_day(state: DayState, sky: Weather, freedom: Array) -> Array:
     hour = land.utc_hour(10.5)
     cover, surface = _fraction(np.maximum(state.ndvi, 0.0)), state.surface(hour)
     height = sun_height(land.latitude, state.day, 10.5)[:, np.newaxis].astype(np.float32)
-    filled = np.clip((surface - 0.4 * land.wilting) / (land.capacity - 0.4 * land.wilting), 0, 1)
+    filled = _filled(land, surface)
     snowy = state.snow > 5.0  # noqa: PLR2004 - mm
-    albedo = (1 - cover) * (0.29 - 0.10 * filled) + cover * 0.19
-    albedo = np.where(snowy, 0.65, albedo)
     sunshine = 1361.0 * height * np.where(state.cloud_day, 0.33, 0.72) * land.sunward
-    net = sunshine * (1 - albedo) - np.where(state.cloud_day, 40.0, 95.0)
+    net = sunshine * (1 - _ground_albedo(cover, filled, snowy)) - np.where(
+        state.cloud_day, 40.0, 95.0
+    )
     available = np.maximum(net, 0.0) * (0.72 + 0.2 * cover)
     vapour = 0.85 * (1 - cover) * filled**1.5 + 0.88 * cover * freedom
     resistance = 52.0 * sky.calm * (1 - 0.35 * cover) * (1 - 0.45 * land.woody)
@@ -356,6 +356,27 @@ def _surface_by_day(state: DayState, sky: Weather, freedom: Array) -> Array:
     lst = np.where(snowy, np.minimum(lst, 0.5), lst)
     lst = np.where(land.water, (state.coldest + state.warmest) / 2 + 1.0, lst)
     return (_ZERO + lst).astype(np.float32)
+
+
+def _filled(land: Landscape, surface: Array) -> Array:
+    """Return how wet the surface looks, from air-dry, 0, to field capacity, 1."""
+    dry = 0.4 * land.wilting
+    filled: Array = np.clip((surface - dry) / (land.capacity - dry), 0, 1)
+    return filled
+
+
+def _ground_albedo(cover: Array, filled: Array, snowy: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the shortwave albedo of land: wet soil is darker than dry, snow brighter than all."""
+    return np.where(snowy, 0.65, (1 - cover) * (0.29 - 0.10 * filled) + cover * 0.19)
+
+
+def albedo(state: DayState) -> Array:
+    """Return the shortwave albedo at 10:30 solar time: on land that which its temperature feels."""
+    land = state.land
+    cover = _fraction(np.maximum(state.ndvi, 0.0))
+    filled = _filled(land, state.surface(land.utc_hour(10.5)))
+    snowy = state.snow > 5.0  # noqa: PLR2004 - mm
+    return np.where(land.water, 0.06, _ground_albedo(cover, filled, snowy)).astype(np.float32)
 
 
 def _surface_by_night(state: DayState) -> Array:

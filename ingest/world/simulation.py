@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.world.landscape import landscape
+from ingest.world.beside import beside, can_work_beside
+from ingest.world.landscape import Landscape, landscape
 from ingest.world.physics import beginning, days
 from ingest.world.presets import preset
-from ingest.world.writer import MakeWriter, Writer
+from ingest.world.writer import MakeWriter
 from smcatalog.core.errors import UsageError
 from smcatalog.core.time import DAY
 
@@ -20,6 +21,13 @@ __all__ = ["VERSION", "Recipe", "Simulation", "simulate"]
 
 VERSION: Final = 1
 """Of the simulated world: raised whenever the same recipe gives other files."""
+
+_Makers = dict[Path, MakeWriter]
+"""By the folder that the files go to."""
+_PHYSICS: Final = 100.0
+"""Milliseconds that a day takes without any file."""
+_CHEAP: Final = 10.0
+"""Milliseconds that a day's files of a source take whose cost is not told."""
 
 _MANIFEST: Final = "simulation.json"
 _UNFINISHED: Final = "simulation.unfinished.json"
@@ -91,6 +99,7 @@ def simulate(
     writers: dict[str, MakeWriter],
     truth: MakeWriter,
     *,
+    costs: Mapping[str, float] | None = None,
     tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Simulation:
     """Write a simulated world.
@@ -103,6 +112,8 @@ def simulate(
         Of the sources that can be written.
     truth : callable
         Makes the writer of what really was.
+    costs : mapping of str to float, optional
+        Milliseconds that a day's files of a source take, by which two processes share the sources.
     tell : callable, optional
         Called with the number of simulated days and how many there will be.
 
@@ -122,21 +133,63 @@ def simulate(
     (folder / _UNFINISHED).write_text(_as_json(_plain(recipe)), encoding="utf-8")
     land = landscape(preset(recipe.preset), recipe.seed, recipe.size_km)
     (folder / "README.txt").write_text(_NOTE, encoding="utf-8")
-    running: list[Writer] = [writers[s](land, folder / "granules" / s) for s in recipe.sources]
-    running.append(truth(land, folder / "truth"))
+    makers = {folder / "granules" / source: writers[source] for source in recipe.sources}
+    makers[folder / "truth"] = truth
     start = beginning(recipe.first)
     total = (recipe.last - start) // DAY + 1
     told = lambda day: tell((day - start) // DAY, total)  # noqa: E731 - a name for one line
-    for state in days(land, recipe.first, recipe.last, tell=told):
-        for writer in running:
-            writer.day(state)
-    for writer in running:
-        writer.end()
+    _share(land, recipe, makers, costs or {}, told)
     files = _count(folder, recipe.sources)
     manifest = _plain(recipe) | {"grid": land.grid.name, "bbox": land.grid.bbox(), "files": files}
     (folder / _UNFINISHED).write_text(_as_json(manifest), encoding="utf-8")
     (folder / _UNFINISHED).replace(folder / _MANIFEST)
     return Simulation(folder, land.grid.bbox(), files, made=True)
+
+
+def _share(
+    land: Landscape,
+    recipe: Recipe,
+    makers: _Makers,
+    costs: Mapping[str, float],
+    tell: Callable[[date], None],
+) -> None:
+    """Write all files, by two processes where that is quicker.
+
+    Each has its own physics: a day's files take several times what the day itself takes.
+    """
+    mine, others = _halves(makers, costs)
+    if sum(costs.get(place.name, _CHEAP) for place in others) < _PHYSICS or not can_work_beside():
+        _write(land, recipe, makers, tell)
+        return
+
+    def told(day: date) -> None:
+        check()
+        tell(day)
+
+    with beside(lambda alive: _write(land, recipe, others, lambda _day: alive())) as check:
+        _write(land, recipe, mine, told)
+
+
+def _halves(makers: _Makers, costs: Mapping[str, float]) -> tuple[_Makers, _Makers]:
+    """Divide makers in two of about the same cost, the dearer half first."""
+    halves: tuple[_Makers, _Makers] = ({}, {})
+    sums = [0.0, 0.0]
+    cost = {place: costs.get(place.name, _CHEAP) for place in makers}
+    for place in sorted(makers, key=lambda place: (-cost[place], place)):
+        cheaper = int(sums[1] < sums[0])
+        halves[cheaper][place] = makers[place]
+        sums[cheaper] += cost[place]
+    return halves if sums[0] >= sums[1] else halves[::-1]
+
+
+def _write(land: Landscape, recipe: Recipe, makers: _Makers, tell: Callable[[date], None]) -> None:
+    """Write the files of some makers, day by day."""
+    running = [maker(land, place) for place, maker in makers.items()]
+    for state in days(land, recipe.first, recipe.last, tell=tell):
+        for writer in running:
+            writer.day(state)
+    for writer in running:
+        writer.end()
 
 
 def _known(folder: Path, recipe: Recipe) -> Simulation | None:

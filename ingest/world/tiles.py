@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -16,7 +17,8 @@ from smcatalog.resample.geometry import fractional_coordinates, transformer
 __all__ = ["PIXELS", "Look", "Overpass", "TileView", "overpass", "tile_views"]
 
 PIXELS: Final = 1200
-"""Along an edge of a tile."""
+"""Along an edge of a tile of 1 km; one of 500 m has twice as many."""
+_GRIDS: Final = {PIXELS: "SIN1000", 2 * PIXELS: "SIN500"}
 _KM_PER_DEGREE: Final = 111.3195
 _EARTH: Final = 6371.0
 _HEIGHT: Final = 705.0
@@ -90,6 +92,8 @@ class TileView:
         Degrees of longitude by which a descending track has drifted from the equator to here.
     stretch : ndarray of float32, shape (n,)
         Angle at the Earth's centre for a degree of longitude here.
+    size : int
+        Pixels along the tile's edge.
     """
 
     horizontal: int
@@ -102,6 +106,7 @@ class TileView:
     latitude: NDArray[np.float32]
     lean: NDArray[np.float32]
     stretch: NDArray[np.float32]
+    size: int = PIXELS
 
     @property
     def name(self) -> str:
@@ -110,11 +115,14 @@ class TileView:
 
     def smooth(self, field: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a field of the state at the pixels, bilinear, shape (n,)."""
-        flat = field.ravel()
-        total: NDArray[np.float32] = flat[self.corners[0]] * self.weights[0]
-        for corner, weight in zip(self.corners[1:], self.weights[1:], strict=True):
-            total += flat[corner] * weight
-        return total
+        return _mixed(field, self.corners, self.weights)
+
+    def smooths(
+        self, fields: Mapping[str, NDArray[np.float32]], at: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return fields of the state at some of the pixels, bilinear, each of shape (len(at),)."""
+        corners, weights = self.corners[:, at], self.weights[:, at]
+        return {name: _mixed(field, corners, weights) for name, field in fields.items()}
 
     def nearest(self, field: NDArray[Any]) -> NDArray[Any]:
         """Return a field of the state at the pixels, of the cell that holds each, shape (n,)."""
@@ -122,26 +130,44 @@ class TileView:
         return found
 
     def whole(self, values: NDArray[Any], fill: int, dtype: type[np.integer]) -> NDArray[Any]:
-        """Lay values of the pixels into a whole tile of ``fill``, shape (1200, 1200)."""
-        tile = np.full(PIXELS * PIXELS, fill, dtype)
+        """Lay values of the pixels into a whole tile of ``fill``, shape (size, size)."""
+        tile = np.full(self.size * self.size, fill, dtype)
         tile[self.pixels] = values
-        return tile.reshape(PIXELS, PIXELS)
+        return tile.reshape(self.size, self.size)
 
 
-def tile_views(land: Landscape) -> list[TileView]:
-    """Return a view of each tile that holds a pixel of the region, from north-west to south-east."""
-    window = grid("SIN1000").crop(land.grid.bbox())
+def _mixed(
+    field: NDArray[np.float32], corners: NDArray[np.int64], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    flat = field.ravel()
+    total: NDArray[np.float32] = flat[corners[0]] * weights[0]
+    for corner, weight in zip(corners[1:], weights[1:], strict=True):
+        total += flat[corner] * weight
+    return total
+
+
+def tile_views(land: Landscape, size: int = PIXELS) -> list[TileView]:
+    """Return a view of each tile that holds a pixel of the region, from north-west to south-east.
+
+    Parameters
+    ----------
+    size : {1200, 2400}
+        Pixels along the edge of a tile: 926.6 m or 463.3 m wide.
+    """
+    window = grid(_GRIDS[size]).crop(land.grid.bbox())
     rows, columns = np.broadcast_arrays(*fractional_coordinates(window, land.grid))
     height, width = land.grid.shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     line, place = np.nonzero(inside)
-    vertical, horizontal = (line + window.row) // PIXELS, (place + window.column) // PIXELS
+    vertical, horizontal = (line + window.row) // size, (place + window.column) // size
     views = []
     for v, h in sorted(set(zip(vertical.tolist(), horizontal.tolist(), strict=True))):
         here = (vertical == v) & (horizontal == h)
         i, j = line[here], place[here]
-        pixel = (i + window.row - v * PIXELS) * PIXELS + j + window.column - h * PIXELS
-        views.append(_view((h, v), pixel, rows[i, j], columns[i, j], land.grid, window, (i, j)))
+        pixel = (i + window.row - v * size) * size + j + window.column - h * size
+        views.append(
+            _view((h, v), pixel, rows[i, j], columns[i, j], land.grid, window, (i, j), size)
+        )
     return views
 
 
@@ -153,6 +179,7 @@ def _view(
     state: Grid,
     window: Grid,
     at: tuple[NDArray[np.int64], NDArray[np.int64]],
+    size: int,
 ) -> TileView:
     height, width = state.shape
     r, c = np.clip(rows - 0.5, 0, height - 1), np.clip(columns - 0.5, 0, width - 1)
@@ -176,6 +203,7 @@ def _view(
         latitude=latitude.astype(np.float32),
         lean=lean.astype(np.float32),
         stretch=(np.cos(radians) * _KM_PER_DEGREE / _EARTH).astype(np.float32),
+        size=size,
     )
 
 

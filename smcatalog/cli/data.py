@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,13 +16,16 @@ from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
 
 if TYPE_CHECKING:
-    from ingest.service import FileResult
+    from ingest.service import FileResult, IngestReport
     from smcatalog.products import Definition
     from smcatalog.services.workspace import Workspace
 
 __all__ = ["find_definition", "open_workspace", "products_app", "register"]
 
 products_app = typer.Typer(help="Declared products.")
+
+_FEW: Final = 60
+"""Files up to which each has a line of its own."""
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 From = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
@@ -104,13 +108,17 @@ def _ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files, folders and zips.")],
     json: Json = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name every file, not only the refused ones.")
+        bool, typer.Option("--verbose", "-v", help="Name every file, however many there are.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes that read files; default: one a core."),
+    ] = None,
 ) -> None:
-    """Ingest granules and station archives: files, folders and zips.
+    """Ingest granules, station archives and zones: files, folders and zips.
 
     Known files are left alone. Unfit files are refused with a reason, the rest goes in; then the exit
-    code is 3.
+    code is 3. A table says what became of every file, or, where they are many, of every source.
     """
     from ingest.service import ingest
 
@@ -120,26 +128,52 @@ def _ingest(
         nonlocal done
         done += 1
         show(done, None)
-        if json:
-            return
-        if result.outcome == "refused":
+        if result.outcome == "refused" and not json:
             complain(f"refused: {result.name}: {result.reason}")
-        elif verbose:
-            say(f"{result.outcome}: {result.name} ({result.source or 'unchanged'})")
 
     with meter("files") as show:
-        report = ingest(open_workspace(context), paths, tell=tell)
+        report = ingest(
+            open_workspace(context), paths, workers=workers or os.cpu_count() or 1, tell=tell
+        )
     if json:
         print_json(report)
     else:
-        layers = sum(file.layers for file in report.files)
-        observations = sum(file.observations for file in report.files)
-        say(
-            f"{report.count('ingested')} files ingested ({layers} layers, {observations} observations), "
-            f"{report.count('known')} known, {report.count('refused')} refused"
-        )
+        _print_ingested(report, each=verbose or len(report.files) <= _FEW)
     if report.refused:
         raise typer.Exit(ExitCode.IN_PART)
+
+
+def _print_ingested(report: IngestReport, *, each: bool) -> None:
+    """Print what became of files, each by itself or by source."""
+    files = report.files
+    if each and files:
+        print_table(
+            ("file", "outcome", "read as", "what it gave, or why not"),
+            [(f.name, f.outcome, f.source or "", f.reason or _gave(f)) for f in files],
+        )
+    elif report.count("ingested"):
+        sources = sorted({f.source or "" for f in files if f.outcome == "ingested"})
+        groups = [[f for f in files if f.source == s and f.outcome == "ingested"] for s in sources]
+        counts = [
+            [sum(getattr(f, what) for f in group) for what in ("layers", "observations", "zones")]
+            for group in groups
+        ]
+        print_table(
+            ("source", "files", "layers", "observations", "zones"),
+            [(s, len(g), *n) for s, g, n in zip(sources, groups, counts, strict=True)],
+        )
+    layers, observations = (
+        sum(getattr(file, what) for file in files) for what in ("layers", "observations")
+    )
+    say(
+        f"{report.count('ingested')} files ingested ({layers} layers, {observations} observations), "
+        f"{report.count('known')} known, {report.count('refused')} refused"
+    )
+
+
+def _gave(file: FileResult) -> str:
+    counts = ((file.layers, "layer"), (file.observations, "observation"), (file.zones, "zone"))
+    return ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n)
 
 
 def _plan(

@@ -33,7 +33,7 @@ def _simulate(
     `validate --truth` and is never to be ingested.
     """
     from ingest.world.simulation import Recipe, simulate
-    from ingest.world.writers import TRUTH, WRITERS
+    from ingest.world.writers import COSTS, TRUTH, WRITERS
 
     recipe = Recipe(
         preset=preset,
@@ -44,7 +44,7 @@ def _simulate(
         sources=tuple(source or WRITERS),
     )
     with meter("simulated days") as show:
-        report = simulate(folder, recipe, WRITERS, TRUTH, tell=show)
+        report = simulate(folder, recipe, WRITERS, TRUTH, costs=COSTS, tell=show)
     if json:
         print_json(report)
         return

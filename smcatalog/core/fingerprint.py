@@ -15,7 +15,7 @@ import numpy as np
 
 from smcatalog.core.errors import UsageError
 
-__all__ = ["canonical_json", "fingerprint", "hash_array", "sha256_file"]
+__all__ = ["canonical_json", "fingerprint", "hash_array", "sha256_file", "sha256_files"]
 
 _CHUNK = 1 << 20
 
@@ -27,6 +27,23 @@ def sha256_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_files(paths: Sequence[Path]) -> str:
+    """Return one checksum of some files: of a single file its own, else that of all checksums.
+
+    Files after the first are taken by their suffixes, whatever they are called.
+    """
+    first, *others = paths
+    if not others:
+        return sha256_file(first)
+    parts = [sha256_file(first)]
+    parts += [f"{path.suffix.lower()} {sha256_file(path)}" for path in sorted(others, key=_suffix)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _suffix(path: Path) -> tuple[str, str]:
+    return path.suffix.lower(), path.name.lower()
 
 
 def hash_array(array: np.ndarray[Any, Any]) -> str:

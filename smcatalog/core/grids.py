@@ -29,8 +29,10 @@ BBox = tuple[float, float, float, float]
 _ORIGIN_X: Final = -17367530.4451615
 _ORIGIN_Y: Final = 7314540.83063855
 _M36_CELL: Final = 36032.220840584
-_SINUSOIDAL: Final = CRS("+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs")
+_SPHERE: Final = 6371007.181
+_SINUSOIDAL: Final = CRS(f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={_SPHERE} +units=m +no_defs")
 _TILE: Final = 1111950.5196666666
+_NEARLY_POLE: Final = math.radians(89.9)
 _TILES: Final = (18, 36)
 """Rows and columns of sinusoidal tiles."""
 _WINDOW = re.compile(r"^(?P<base>.+)\[(?P<r0>\d+):(?P<r1>\d+),(?P<c0>\d+):(?P<c1>\d+)\]$")
@@ -208,15 +210,57 @@ class Grid:
         safe_row, safe_column = np.where(inside, row, 0), np.where(inside, column, 0)
         return safe_row.astype(np.intp), safe_column.astype(np.intp), inside
 
+    def middle(self) -> tuple[float, float]:
+        """Return x and y of the middle, in units of the CRS; of a sinusoidal one of what is on the globe."""
+        rows, columns = self.shape
+        x, y = self.transform * (columns / 2, rows / 2)
+        if self.crs != _SINUSOIDAL:
+            return x, y
+        latitude = min(max(y / _SPHERE, -_NEARLY_POLE), _NEARLY_POLE)
+        half, edge = math.pi * _SPHERE * math.cos(latitude), columns / 2 * self.cell[0]
+        west, east = max(x - edge, -half), min(x + edge, half)
+        return ((west + east) / 2 if west < east else math.copysign(half, x)), latitude * _SPHERE
+
     def bbox(self) -> BBox:
-        """Return the box around the grid in degrees: west, south, east, north."""
+        """Return the box around the grid in degrees: west, south, east, north.
+
+        Of tiles at the edge of the sinusoidal grid it is the box around what lies on the globe.
+
+        Raises
+        ------
+        UsageError
+            When nothing of it does.
+        """
         box = self.geobox.boundingbox
         edges = (float(box.left), float(box.bottom), float(box.right), float(box.top))
         if self.crs.epsg == 4326:  # noqa: PLR2004 - WGS 84
             return edges
+        if self.crs == _SINUSOIDAL:
+            return _sinusoidal_box(edges)
         to_degrees = Transformer.from_crs(self.crs.wkt, "EPSG:4326", always_xy=True)
         west, south, east, north = to_degrees.transform_bounds(*edges, densify_pts=41)
         return west, south, east, north
+
+
+def _sinusoidal_box(edges: BBox) -> BBox:
+    """Return the box in degrees of a box in metres; beyond 180 degrees the projection has no places."""
+    left, bottom, right, top = (edge / _SPHERE for edge in edges)
+    south, north = max(bottom, -math.pi / 2), min(top, math.pi / 2)
+    # a parallel's length falls from the equator to the pole: the widest reach is at one of the ends
+    latitudes = np.linspace(south, north, 181)
+    if south < 0 < north:
+        latitudes = np.append(latitudes, 0.0)
+    length = np.maximum(np.cos(latitudes), 1e-9)
+    west, east = np.maximum(left / length, -math.pi), np.minimum(right / length, math.pi)
+    on_globe = west < east
+    if not on_globe.any():
+        raise UsageError(f"the box {edges} of the sinusoidal grid lies beyond the globe")
+    return (
+        math.degrees(west[on_globe].min()),
+        math.degrees(south),
+        math.degrees(east[on_globe].max()),
+        math.degrees(north),
+    )
 
 
 def _number(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,20 @@ from smcatalog.core.grids import Grid
 from smcatalog.core.time import Period
 from smcatalog.core.variables import Variable
 
-__all__ = ["InputQuality", "Raster"]
+__all__ = ["SHARES", "InputQuality", "Raster", "part_of", "with_part"]
+
+SHARES: Final = 16
+"""Parts in which `part_of` counts."""
+
+_SHIFT: Final = 12
+_BITS: Final = np.uint16((1 << _SHIFT) - 1)
 
 
 class InputQuality(IntFlag):
-    """Bits of a layer's quality band; 0 is a good, directly observed value."""
+    """Bits of a layer's quality band; 0 is a good, directly observed value.
+
+    The four highest bits hold a number, see `part_of`.
+    """
 
     NOT_RECOMMENDED = 1
     """The provider retrieved the value but does not recommend it."""
@@ -29,6 +39,22 @@ class InputQuality(IntFlag):
     """Open water in the cell."""
     FROZEN = 16
     """Frozen ground or snow."""
+
+
+def part_of(quality: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return how many sixteenths of a cell a value stands for, where the raster ends within the cell.
+
+    0 where the raster covers the whole cell. Of the cells on the edges of tiles each tile knows a part;
+    `smcatalog.resample.mosaic` puts them together.
+    """
+    parts: NDArray[np.uint16] = quality >> np.uint16(_SHIFT)
+    return parts
+
+
+def with_part(quality: NDArray[np.uint16], parts: NDArray[np.integer]) -> NDArray[np.uint16]:
+    """Return quality bits with another number of sixteenths, 0 to 15."""
+    written: NDArray[np.uint16] = (quality & _BITS) | (parts.astype(np.uint16) << np.uint16(_SHIFT))
+    return written
 
 
 @dataclass(frozen=True, slots=True, eq=False)

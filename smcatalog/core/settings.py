@@ -51,6 +51,11 @@ class Settings:
     api_database_url: str | None = None
     public_url: str | None = None
 
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be made again at any time."""
+        return self.home / "cache"
+
     @classmethod
     def load(cls, config: Path | None = None, env: Mapping[str, str] = os.environ) -> Self:
         """Read settings from the environment, then from a TOML file, which wins.

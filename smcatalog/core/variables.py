@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smcatalog.core.errors import NotFoundError
 
-__all__ = ["LAYER_NODATA", "VARIABLES", "Kind", "Refinement", "Variable", "variable"]
+__all__ = ["LAYER_NODATA", "VARIABLES", "Averaging", "Kind", "Refinement", "Variable", "variable"]
 
 LAYER_NODATA: Final = 65535
 """Stored value that means *no value* in every layer."""
@@ -34,6 +34,17 @@ class Refinement(StrEnum):
 
     NEAREST = "nearest"
     BILINEAR = "bilinear"
+
+
+class Averaging(StrEnum):
+    """Of what the mean of several values is taken."""
+
+    VALUE = "value"
+    """Of the values themselves."""
+    POWER = "power"
+    """Of the powers that values in dB stand for."""
+    DIRECTION = "direction"
+    """Of unit vectors: values are angles in degrees, and the mean of 350 and 10 is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,8 @@ class Variable:
         Continuous quantity or classes.
     refinement : Refinement
         How it is brought to a finer grid (mechanism 3).
+    averaging : Averaging
+        Of what means are taken, wherever values are brought to another grid.
     """
 
     name: str
@@ -67,6 +80,7 @@ class Variable:
     offset: float = 0.0
     kind: Kind = Kind.CONTINUOUS
     refinement: Refinement = Refinement.BILINEAR
+    averaging: Averaging = Averaging.VALUE
 
     def encode(self, values: NDArray[np.floating]) -> NDArray[np.uint16]:
         """Turn values into stored integers; NaN becomes `LAYER_NODATA`.
@@ -109,22 +123,67 @@ VARIABLES: Final[dict[str, Variable]] = {
                  _FRACTION, refinement=Refinement.NEAREST),
         Variable("sm_pm", "m3 m-3", "Soil moisture of the coarse product, evening overpass", 0.0, 1.0,
                  _FRACTION, refinement=Refinement.NEAREST),
+        Variable("sm_surface", "m3 m-3", "Modelled soil moisture, 0-5 cm", 0.0, 1.0, _FRACTION,
+                 refinement=Refinement.NEAREST),
+        Variable("sm_rootzone", "m3 m-3", "Modelled soil moisture, 0-100 cm", 0.0, 1.0, _FRACTION,
+                 refinement=Refinement.NEAREST),
         Variable("swvl1", "m3 m-3", "Modelled soil moisture, 0-7 cm", 0.0, 1.0, _FRACTION),
         Variable("lsm", "1", "Land fraction", 0.0, 1.0, _FRACTION),
         Variable("elevation", "m", "Elevation", -500.0, 9000.0, 0.2, -500.0),
+        Variable("slope", "degrees", "Slope", 0.0, 90.0, 0.002),
+        Variable("aspect", "degrees", "Direction that the slope faces, clockwise from north", 0.0, 360.0, 0.01,
+                 averaging=Averaging.DIRECTION),
+        Variable("northness", "1", "Northward lean of the ground", -1.0, 1.0, 1 / 30_000, -1.0),
+        Variable("eastness", "1", "Eastward lean of the ground", -1.0, 1.0, 1 / 30_000, -1.0),
         Variable("awc", "percent", "Available water capacity", 0.0, 100.0, 0.01),
         Variable("sand", "1", "Sand fraction", 0.0, 1.0, _FRACTION),
         Variable("silt", "1", "Silt fraction", 0.0, 1.0, _FRACTION),
         Variable("clay", "1", "Clay fraction", 0.0, 1.0, _FRACTION),
+        Variable("bulk_density", "kg m-3", "Bulk density of the soil", 20.0, 2650.0, 0.1),
         Variable("lst_day", "K", "Land surface temperature, day", 180.0, 360.0, 0.01),
         Variable("lst_night", "K", "Land surface temperature, night", 180.0, 360.0, 0.01),
         Variable("ndvi", "1", "Normalized difference vegetation index", -1.0, 1.0, 1 / 20_000, -1.0),
         Variable("evi", "1", "Enhanced vegetation index", -1.0, 1.0, 1 / 20_000, -1.0),
+        Variable("ndwi", "1", "Normalized difference water index, green and near infrared", -1.0, 1.0, 1 / 20_000, -1.0),
+        Variable("lswi", "1", "Land surface water index", -1.0, 1.0, 1 / 20_000, -1.0),
+        Variable("nsdsi", "1", "Normalized shortwave-infrared difference soil-moisture index", -1.0, 1.0, 1 / 20_000, -1.0),
+        Variable("lai", "m2 m-2", "Leaf area index", 0.0, 10.0, 0.001),
+        Variable("fapar", "1", "Absorbed fraction of photosynthetically active radiation", 0.0, 1.0, _FRACTION),
+        *(
+            Variable(name, "1", f"Surface reflectance, {title}", -0.01, 1.6, 1 / 40_000, -0.01)
+            for name, title in (
+                ("red", "620-670 nm"),
+                ("nir", "841-876 nm"),
+                ("blue", "459-479 nm"),
+                ("green", "545-565 nm"),
+                ("swir_1240", "1230-1250 nm"),
+                ("swir_1640", "1628-1652 nm"),
+                ("swir_2130", "2105-2155 nm"),
+            )
+        ),
+        Variable("albedo", "1", "Shortwave albedo, mean of black- and white-sky", 0.0, 1.0, _FRACTION),
+        Variable("albedo_wsa_b7", "1", "White-sky albedo of MODIS band 7, 2105-2155 nm", 0.0, 1.0, _FRACTION),
+        Variable("land_cover_igbp", "1", "Land cover, classes of the IGBP", 1.0, 17.0, 1.0,
+                 kind=Kind.CLASSES, refinement=Refinement.NEAREST),
+        Variable("land_cover_pft", "1", "Land cover, plant functional types", 0.0, 11.0, 1.0,
+                 kind=Kind.CLASSES, refinement=Refinement.NEAREST),
+        *(
+            Variable(f"fraction_{name}", "1", f"Fraction of the area: {name}", 0.0, 1.0, _FRACTION)
+            for name in ("forest", "shrub", "grass", "crop", "urban", "barren", "water")
+        ),
+        Variable("zone", "1", "Number of the zone that covers most of the cell", 1.0, 65534.0, 1.0,
+                 kind=Kind.CLASSES, refinement=Refinement.NEAREST),
+        Variable("climate_zone", "1", "Climate zone, classes of Koeppen and Geiger", 1.0, 30.0, 1.0,
+                 kind=Kind.CLASSES, refinement=Refinement.NEAREST),
         Variable("precipitation", "mm d-1", "Precipitation", 0.0, 2000.0, 0.1),
         Variable("air_temperature", "degC", "Air temperature at 2 m, daily mean", -90.0, 60.0, 0.01, -100.0),
         Variable("vpd", "hPa", "Vapour pressure deficit", 0.0, 120.0, 0.01),
         Variable("solar_radiation", "MJ m-2 d-1", "Solar radiation", 0.0, 60.0, 0.01),
         Variable("evapotranspiration", "mm d-1", "Actual evapotranspiration", 0.0, 50.0, 0.001),
+        Variable("vv", "dB", "Radar backscatter (sigma nought), VV", -60.0, 30.0, 0.002, -60.0,
+                 averaging=Averaging.POWER),
+        Variable("vh", "dB", "Radar backscatter (sigma nought), VH", -60.0, 30.0, 0.002, -60.0,
+                 averaging=Averaging.POWER),
     )
 }  # fmt: skip
 """Every variable that a layer may hold, by name."""

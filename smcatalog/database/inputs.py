@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, String, and_, any_, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.orm import aliased
 
 from smcatalog.core.time import Period
 from smcatalog.database.models import Granule, Layer, LayerGranule, MapLayer, Quarantine
@@ -18,7 +19,8 @@ __all__ = [
     "LayerRecord",
     "NewLayer",
     "Refusal",
-    "find_granule",
+    "granules_between",
+    "is_outdated",
     "known_files",
     "layers_of",
     "layers_of_map",
@@ -27,6 +29,7 @@ __all__ = [
     "refusals_of",
     "refuse",
     "resolve",
+    "supersede_older",
 ]
 
 
@@ -46,6 +49,10 @@ class GranuleRecord:
         Bytes.
     period : Period or None
         What it covers; None for static data.
+    subject : str
+        What stays the same when the provider produces it anew; empty: the name itself.
+    production : str
+        Release or time of production; of one subject the later text is the newer granule.
     """
 
     source: str
@@ -54,6 +61,8 @@ class GranuleRecord:
     sha256: str
     size: int
     period: Period | None
+    subject: str = ""
+    production: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +137,29 @@ def _period(start: datetime | None, end: datetime | None) -> Period | None:
     return Period(start, end) if start is not None and end is not None else None
 
 
-def known_files(connection: Connection) -> set[tuple[str, str]]:
-    """Return file name and checksum of every file whose granule is recorded."""
-    rows = connection.execute(select(Granule.delivered_as, Granule.sha256))
+def known_files(connection: Connection, names: Iterable[str]) -> set[tuple[str, str]]:
+    """Return file name and checksum of the recorded granules that came under some file names."""
+    wanted = literal(sorted(set(names)), ARRAY(String))
+    rows = connection.execute(
+        select(Granule.delivered_as, Granule.sha256).where(Granule.delivered_as == any_(wanted))
+    )
     return {(row.delivered_as, row.sha256) for row in rows}
 
 
-def find_granule(connection: Connection, source: str, name: str, sha256: str) -> int | None:
-    """Return the key of a granule, or None when it is not recorded."""
-    found: int | None = connection.scalar(
-        select(Granule.id).where(
-            Granule.source == source, Granule.name == name, Granule.sha256 == sha256
+def granules_between(
+    connection: Connection, source: str, period: Period | None
+) -> list[GranuleRecord]:
+    """Return the recorded granules of a source that share an instant with a period, or all of them."""
+    query = select(Granule).where(Granule.source == source).order_by(Granule.id)
+    if period is not None:
+        query = query.where(Granule.start_time < period.end, Granule.end_time > period.start)
+    return [
+        GranuleRecord(
+            g.source, g.name, g.delivered_as, g.sha256, g.size, _period(g.start_time, g.end_time),
+            g.subject, g.production,
         )
-    )
-    return found
+        for g in connection.execute(query)
+    ]  # fmt: skip
 
 
 def record_granule(connection: Connection, granule: GranuleRecord) -> int | None:
@@ -151,6 +169,8 @@ def record_granule(connection: Connection, granule: GranuleRecord) -> int | None
         .values(
             source=granule.source,
             name=granule.name,
+            subject=granule.subject or granule.name,
+            production=granule.production,
             delivered_as=granule.delivered_as,
             sha256=granule.sha256,
             size=granule.size,
@@ -164,8 +184,47 @@ def record_granule(connection: Connection, granule: GranuleRecord) -> int | None
     return key
 
 
-def record_layer(connection: Connection, layer: NewLayer, granule_id: int) -> bool:
+def is_outdated(connection: Connection, granule_id: int) -> bool:
+    """Say whether a newer production of the same granule is recorded already."""
+    this, other = aliased(Granule), aliased(Granule)
+    newer = (
+        select(other.id)
+        .join(this, and_(this.source == other.source, this.subject == other.subject))
+        .where(this.id == granule_id, other.production > this.production)
+    )
+    return connection.scalar(select(newer.exists())) is True
+
+
+def supersede_older(connection: Connection, granule_id: int) -> int:
+    """Supersede the live layers of older productions of a granule and return how many they were.
+
+    Those that the granule itself made again with the same content stay.
+    """
+    this, other = aliased(Granule), aliased(Granule)
+    older = (
+        select(LayerGranule.layer_id)
+        .join(other, other.id == LayerGranule.granule_id)
+        .join(this, and_(this.source == other.source, this.subject == other.subject))
+        .where(this.id == granule_id, other.production < this.production)
+    )
+    kept = select(LayerGranule.layer_id).where(LayerGranule.granule_id == granule_id)
+    done = connection.execute(
+        update(Layer)
+        .where(Layer.superseded_at.is_(None), Layer.id.in_(older), Layer.id.not_in(kept))
+        .values(superseded_at=func.clock_timestamp())
+    )
+    return done.rowcount
+
+
+def record_layer(
+    connection: Connection, layer: NewLayer, granule_id: int, *, outdated: bool = False
+) -> bool:
     """Record a layer made of a granule; a live layer of other content is superseded.
+
+    Parameters
+    ----------
+    outdated : bool
+        Whether a newer production of the granule is there: the layer is kept for lineage alone.
 
     Returns
     -------
@@ -188,7 +247,7 @@ def record_layer(connection: Connection, layer: NewLayer, granule_id: int) -> bo
     if live is not None and live.sha256 == layer.sha256:
         _link(connection, live.id, granule_id)
         return False
-    if live is not None:
+    if live is not None and not outdated:
         connection.execute(
             update(Layer).where(Layer.id == live.id).values(superseded_at=func.clock_timestamp())
         )
@@ -204,6 +263,7 @@ def record_layer(connection: Connection, layer: NewLayer, granule_id: int) -> bo
             key=layer.key,
             sha256=layer.sha256,
             size=layer.size,
+            superseded_at=func.clock_timestamp() if outdated else None,
         )
         .returning(Layer.id)
     ).scalar_one()

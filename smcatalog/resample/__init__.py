@@ -8,6 +8,7 @@
 
 from smcatalog.resample.area import AreaWeights, area_weights
 from smcatalog.resample.binning import CellIndex, Coarse, cell_index
+from smcatalog.resample.mosaic import mosaic
 from smcatalog.resample.refining import refine
 from smcatalog.resample.regrid import cropped, layer_grid, overlap, regrid
 
@@ -19,6 +20,7 @@ __all__ = [
     "cell_index",
     "cropped",
     "layer_grid",
+    "mosaic",
     "overlap",
     "refine",
     "regrid",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,8 @@ __all__ = ["AreaWeights", "Weighed", "area_weights"]
 _ROWS_AT_ONCE: Final = 64
 _ROUNDING: Final = 1e-6
 """By which a coverage may miss a bound: weights are 32-bit numbers."""
+_ENTIRE: Final = 0.999
+"""Share of a cell from which on the source does not end within it."""
 _BLOCK: Final = 64
 """Source cells to which a region with values is widened, so that other clouds ask for the same part."""
 _MOST: Final = 0.6
@@ -47,7 +49,7 @@ class Weighed:
     touched: list[NDArray[np.bool_]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AreaWeights:
     """Shares of source cells in target cells.
 
@@ -63,6 +65,13 @@ class AreaWeights:
     source: Grid
     target: Grid
     matrix: Any
+
+    @cached_property
+    def edge(self) -> NDArray[np.int64]:
+        """Flat indices of the target cells within which the source ends."""
+        width = self.matrix.shape[1]
+        covered = self.matrix @ np.ones(width, np.float32)
+        return np.flatnonzero((covered > 0) & (covered < _ENTIRE))
 
     def mean(
         self, values: NDArray[np.floating], *, min_coverage: float = 0.5
@@ -100,10 +109,7 @@ class AreaWeights:
         masks : sequence of ndarray of bool, shape of ``source``
             Marked source cells.
         """
-        if values.shape != self.source.shape:
-            raise UsageError(
-                f"values have shape {values.shape}, the grid {self.source.name} has {self.source.shape}"
-            )
+        self._check(values)
         known = np.isfinite(values)
         used = known
         for mask in masks:
@@ -129,6 +135,49 @@ class AreaWeights:
         for marked, mask in zip(whole.touched, touched, strict=True):
             marked.ravel()[part.cells] = mask
         return whole
+
+    def mode(
+        self, classes: NDArray[np.floating], *, min_coverage: float = 0.5
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the class that covers most of each target cell; the smaller one on a tie.
+
+        Parameters
+        ----------
+        classes : ndarray of float, shape of ``source``
+            Class numbers; NaN where there is none.
+        min_coverage : float
+            Share of a target cell that classified source cells must cover.
+
+        Returns
+        -------
+        mode, coverage : ndarray of float32, shape of ``target``
+            Mode is NaN where the coverage, 0…1, is below ``min_coverage`` or nought.
+        """
+        self._check(classes)
+        known = np.isfinite(classes)
+        whole = self._nothing(0)
+        box = _box(known)
+        if box is None:
+            return whole.mean, whole.coverage
+        part = _part(self, *box)
+        held = classes[part.lines]
+        coverage = part.of(known[part.lines])
+        mode = np.full(coverage.shape, np.nan, np.float32)
+        largest = np.zeros(coverage.shape, np.float32)
+        for number in np.unique(classes[known]):
+            share = part.of(held == number)
+            more = share > largest + np.float32(_ROUNDING)  # equal areas differ by rounding
+            mode[more], largest[more] = number, share[more]
+        mode[coverage < max(min_coverage - _ROUNDING, NOTHING)] = np.nan
+        cells = slice(None) if part.cells is None else part.cells
+        whole.mean.ravel()[cells], whole.coverage.ravel()[cells] = mode, coverage
+        return whole.mean, whole.coverage
+
+    def _check(self, values: NDArray[np.floating]) -> None:
+        if values.shape != self.source.shape:
+            raise UsageError(
+                f"values have shape {values.shape}, the grid {self.source.name} has {self.source.shape}"
+            )
 
     def _nothing(self, masks: int) -> Weighed:
         """Return what comes of a raster without a value."""

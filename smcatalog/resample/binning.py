@@ -62,6 +62,12 @@ class CellIndex:
         rows, columns = self.coarse.shape
         return rows * columns
 
+    @property
+    def edge(self) -> NDArray[np.int64]:
+        """Flat indices of the coarse cells within which the fine grid ends."""
+        count = np.bincount(self.cells[self.cells >= 0], minlength=self.size)
+        return np.flatnonzero((count > 0) & (count < self.expected.ravel()))
+
     def _kept(self, valid: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
         if valid.shape != self.fine.shape:
             raise UsageError(

@@ -70,11 +70,11 @@ def fractional_coordinates(points: Grid, frame: Grid) -> Coordinates:
 def cell_ratio(fine: Grid, coarse: Grid) -> float:
     """Return how many times wider a cell of ``coarse`` is than one of ``fine``, at the middle of ``fine``.
 
-    The geometric mean over both directions, measured in the projection of ``coarse``.
+    The geometric mean over both directions, measured in the projection of ``coarse``. The middle of
+    what lies on the globe, where a grid reaches beyond.
     """
-    rows, columns = fine.shape
     t = fine.transform
-    x, y = t * (columns / 2, rows / 2)
+    x, y = fine.middle()
     corners_x = np.array([x, x + t.a, x])
     corners_y = np.array([y, y, y + t.e])
     px, py = (np.asarray(a) for a in transformer(fine, coarse).transform(corners_x, corners_y))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import EASE2_GRIDS, Grid
-from smcatalog.core.raster import InputQuality, Raster
+from smcatalog.core.raster import SHARES, InputQuality, Raster, with_part
 from smcatalog.core.variables import Kind, Refinement
-from smcatalog.resample.area import area_weights
+from smcatalog.resample.area import AreaWeights, area_weights
+from smcatalog.resample.averaging import components, recombined
 from smcatalog.resample.binning import MIN_RATIO, cell_index
 from smcatalog.resample.geometry import cell_ratio
 from smcatalog.resample.refining import refine
@@ -19,6 +22,7 @@ __all__ = ["cropped", "layer_grid", "overlap", "regrid"]
 
 _MIN_COVERAGE: Final = 0.5
 """A target cell gets a value when valid source cells cover at least this share of it."""
+_ROUNDING: Final = 1e-6
 _WHOLE: Final = 0.95
 """Below this share the value is flagged as partial."""
 _KEPT: Final = np.uint16(InputQuality.WATER | InputQuality.FROZEN)
@@ -95,26 +99,63 @@ def cropped(raster: Raster) -> Raster | None:
     )
 
 
-def regrid(raster: Raster, target: Grid) -> Raster:
+def regrid(
+    raster: Raster,
+    target: Grid,
+    *,
+    parts: bool = False,
+    weights: Callable[[Grid, Grid], AreaWeights] = area_weights,
+) -> Raster:
     """Bring a raster to a grid.
 
     Windows of one grid are moved, not resampled. Otherwise the ratio of the cells' widths decides: from
     three on, centres are binned; down to a third, areas are weighed; below, values are refined
-    as the variable declares.
+    as the variable declares. Classes get the one that most centres or the largest area have,
+    means are taken of what the variable declares, such as powers for decibels.
 
-    Raises
-    ------
-    UsageError
-        For classes between grids of similar resolution, where a mean has no meaning.
+    Parameters
+    ----------
+    raster : Raster
+        What is brought.
+    target : Grid
+        Where to.
+    parts : bool
+        Whether a cell within which the raster ends keeps the value of the part that it covers, with
+        the size of that part, for `smcatalog.resample.mosaic`. Otherwise it counts like any
+        other: half of it must be covered.
+    weights : callable
+        Gives the area weights of two grids; default: computes them.
     """
     if raster.grid.base == target.base:
         return _place(raster, target)
     ratio = cell_ratio(raster.grid, target)
     if ratio >= MIN_RATIO:
-        return _bin(raster, target)
+        return _bin(raster, target, parts=parts)
     if ratio <= 1 / MIN_RATIO * 1.001:
         return _refine(raster, target)
-    return _weigh(raster, target)
+    return _weigh(raster, weights(raster.grid, target), parts=parts)
+
+
+def _with_parts(
+    values: NDArray[np.float32],
+    coverage: NDArray[np.floating],
+    quality: NDArray[np.uint16],
+    edge: NDArray[np.int64],
+) -> None:
+    """Drop values of too little of their cells, and write down what cells on the edge stand for.
+
+    Parameters
+    ----------
+    values, coverage, quality : ndarray
+        Of the target; changed in place.
+    edge : ndarray of int64
+        Flat indices of the cells within which the source ends.
+    """
+    sixteenths = np.rint(coverage.ravel()[edge] * SHARES).clip(0, SHARES - 1)
+    there = values.ravel()[edge]
+    np.putmask(values, coverage < _MIN_COVERAGE - _ROUNDING, np.float32(np.nan))
+    values.ravel()[edge] = np.where(sixteenths > 0, there, np.float32(np.nan))
+    quality.ravel()[edge] = with_part(quality.ravel()[edge], sixteenths.astype(np.uint16))
 
 
 def _place(raster: Raster, target: Grid) -> Raster:
@@ -128,7 +169,7 @@ def _place(raster: Raster, target: Grid) -> Raster:
     return Raster(raster.variable, target, values, quality, raster.period)
 
 
-def _bin(raster: Raster, target: Grid) -> Raster:
+def _bin(raster: Raster, target: Grid, *, parts: bool) -> Raster:
     index = cell_index(raster.grid, target)
     quality = index.any_bits(raster.quality)
     if raster.variable.kind is Kind.CLASSES:
@@ -136,33 +177,52 @@ def _bin(raster: Raster, target: Grid) -> Raster:
         classes = np.where(known, raster.values, -1).astype(np.int32)
         mode = index.mode(classes, int(classes.max()) + 1 if known.any() else 1)
         values = np.where(mode < 0, np.nan, mode).astype(np.float32)
-        return Raster(raster.variable, target, values, quality, raster.period)
-    coarse = index.mean(raster.values)
-    mean = np.where(coarse.coverage >= _MIN_COVERAGE, coarse.mean, np.nan)
-    quality[coarse.coverage < _WHOLE] |= np.uint16(InputQuality.PARTIAL_COVERAGE)
-    return Raster(raster.variable, target, mean.astype(np.float32), quality, raster.period)
+        if not parts:
+            return Raster(raster.variable, target, values, quality, raster.period)
+        coverage = index.mean(raster.values).coverage
+    else:
+        averaging = raster.variable.averaging
+        means = [index.mean(part) for part in components(raster.values, averaging)]
+        coverage = means[0].coverage
+        values = recombined([one.mean for one in means], averaging).astype(np.float32)
+        quality[coverage < _WHOLE] |= np.uint16(InputQuality.PARTIAL_COVERAGE)
+    if parts:
+        _with_parts(values, coverage, quality, index.edge)
+    else:
+        values = np.where(coverage >= _MIN_COVERAGE, values, np.float32(np.nan))
+    return Raster(raster.variable, target, values, quality, raster.period)
 
 
-def _weigh(raster: Raster, target: Grid) -> Raster:
-    if raster.variable.kind is Kind.CLASSES:
-        raise UsageError(
-            f"classes of {raster.variable.name} cannot be averaged from {raster.grid.name} to "
-            f"{target.name}: bring class fractions instead"
-        )
-    masks = {bit: (raster.quality & bit) != 0 for bit in InputQuality}
-    present = {bit: mask for bit, mask in masks.items() if mask.any()}
-    weighed = area_weights(raster.grid, target).weigh(
-        raster.values, list(present.values()), min_coverage=_MIN_COVERAGE
-    )
+def _weigh(raster: Raster, weights: AreaWeights, *, parts: bool) -> Raster:
+    target = weights.target
+    held = int(np.bitwise_or.reduce(raster.quality, axis=None))
+    present = {bit: (raster.quality & bit) != 0 for bit in InputQuality if held & bit}
+    averaging = raster.variable.averaging
+    least = 0.0 if parts else _MIN_COVERAGE
+    first, *others = components(raster.values, averaging)
+    weighed = weights.weigh(first, list(present.values()), min_coverage=least)
     quality = np.zeros(target.shape, np.uint16)
     for bit, touched in zip(present, weighed.touched, strict=True):
         quality[touched] |= np.uint16(bit)
     quality[weighed.coverage < _WHOLE] |= np.uint16(InputQuality.PARTIAL_COVERAGE)
-    return Raster(raster.variable, target, weighed.mean, quality, raster.period)
+    if raster.variable.kind is Kind.CLASSES:
+        values, _ = weights.mode(raster.values, min_coverage=least)
+    else:
+        means = [weighed.mean]
+        means += [weights.mean(part, min_coverage=least)[0] for part in others]
+        values = recombined(means, averaging).astype(np.float32, copy=False)
+    if parts:
+        _with_parts(values, weighed.coverage, quality, weights.edge)
+    return Raster(raster.variable, target, values, quality, raster.period)
 
 
 def _refine(raster: Raster, target: Grid) -> Raster:
-    values = refine(raster.values, raster.grid, target, raster.variable.refinement)
+    averaging = raster.variable.averaging
+    parts = [
+        refine(part, raster.grid, target, raster.variable.refinement)
+        for part in components(raster.values, averaging)
+    ]
+    values = recombined(parts, averaging).astype(np.float32, copy=False)
     bits = refine(raster.quality.astype(np.float32), raster.grid, target, Refinement.NEAREST)
     quality = np.nan_to_num(bits).astype(np.uint16)
     return Raster(raster.variable, target, values, quality, raster.period)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,11 +17,12 @@ from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
 from smcatalog.products import Accept, Covariate, Definition, TimeRule
+from smcatalog.resample import mosaic
 from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
 from smcatalog.store import Store
 
-__all__ = ["CovariateReader", "blocks", "mosaic"]
+__all__ = ["CovariateReader", "blocks"]
 
 _BLOCK_PIXELS: Final = 1 << 20
 """Pixels held at once with all their covariates."""
@@ -47,26 +47,6 @@ def blocks(grid: Grid) -> Iterator[tuple[slice, Grid]]:
     for first in range(0, rows, step):
         part = slice(first, min(first + step, rows))
         yield part, grid.window(part, slice(None))
-
-
-def mosaic(rasters: Sequence[Raster]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
-    """Average rasters of one grid where they have values; quality bits are united.
-
-    Returns
-    -------
-    values : ndarray of float32, shape (rows, columns)
-        NaN where no raster has a value.
-    quality : ndarray of uint16, shape (rows, columns)
-        `InputQuality` bits of all rasters.
-    """
-    if len(rasters) == 1:
-        return rasters[0].values, rasters[0].quality
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        stack = np.stack([raster.values for raster in rasters])
-        values = np.asarray(np.nanmean(stack, axis=0, dtype=np.float64), np.float32)
-    quality: NDArray[np.uint16] = np.bitwise_or.reduce([raster.quality for raster in rasters])
-    return values, quality
 
 
 def _accepted(raster: Raster, accept: Accept, refused: int = 0) -> Raster:

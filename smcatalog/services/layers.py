@@ -10,7 +10,7 @@ import numpy as np
 from smcatalog.core.grids import Grid, grid
 from smcatalog.core.raster import Raster
 from smcatalog.core.time import julian
-from smcatalog.core.variables import LAYER_NODATA, Kind, variable
+from smcatalog.core.variables import LAYER_NODATA, variable
 from smcatalog.database.inputs import LayerRecord, NewLayer
 from smcatalog.resample import overlap, regrid
 from smcatalog.store import CogBand, Store, read_cog, validate_cog, write_cog
@@ -39,12 +39,16 @@ def write_layer(store: Store, work: Path, source: str, raster: Raster) -> NewLay
         CogBand(kind.encode(raster.values), kind.name, kind.scale, kind.offset, kind.unit),
         CogBand(raster.quality, "quality"),
     )
-    resampling = "average" if kind.kind is Kind.CONTINUOUS else "mode"
     stored = store.add(
         f"layers/{slug}/{kind.name}/{folder}/{name}",
         ".tif",
         lambda path: write_cog(
-            path, bands, raster.grid, nodata=LAYER_NODATA, resampling=resampling
+            path,
+            bands,
+            raster.grid,
+            nodata=LAYER_NODATA,
+            resampling="nearest",  # the second band holds bits
+            compression="ZSTD",
         ),
         work=work,
         check=validate_cog,

@@ -17,8 +17,7 @@ from smcatalog.database.inputs import LayerRecord
 from smcatalog.database.maps import live_maps, load_map
 from smcatalog.database.products import product_version
 from smcatalog.products import Definition
-from smcatalog.resample import cell_index
-from smcatalog.services.covariates import mosaic
+from smcatalog.resample import cell_index, mosaic
 from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.layers import read_layer
 from smcatalog.services.workspace import Workspace

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import rasterio
@@ -19,7 +19,10 @@ from smcatalog.core.grids import Grid
 
 __all__ = ["CogBand", "read_cog", "validate_cog", "write_cog"]
 
+Compression = Literal["DEFLATE", "ZSTD"]
+
 _BLOCK: Final = 512
+_LEVELS: Final[dict[Compression, int]] = {"DEFLATE": 6, "ZSTD": 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +49,13 @@ class CogBand:
 
 
 def write_cog(
-    path: Path, bands: Sequence[CogBand], grid: Grid, *, nodata: int, resampling: str
+    path: Path,
+    bands: Sequence[CogBand],
+    grid: Grid,
+    *,
+    nodata: int,
+    resampling: str,
+    compression: Compression = "DEFLATE",
 ) -> None:
     """Write bands of one type as a Cloud Optimized GeoTIFF.
 
@@ -64,6 +73,9 @@ def write_cog(
         Stored value that means *no value*, for all bands.
     resampling : str
         How overviews are made: ``average``, ``nearest``, ``mode``.
+    compression : {"DEFLATE", "ZSTD"}
+        Every client reads the first, browsers included; the second is three times faster to write
+        and smaller, for files that only this catalogue and GDAL read.
 
     Raises
     ------
@@ -81,7 +93,8 @@ def write_cog(
         "crs": grid.crs.to_wkt() if grid.crs.epsg is None else f"EPSG:{grid.crs.epsg}",
         "transform": grid.transform,
         "nodata": nodata,
-        "compress": "DEFLATE",  # read by every client, browsers included
+        "compress": compression,
+        "level": _LEVELS[compression],
         "predictor": "YES",
         "blocksize": _BLOCK,
         "overview_resampling": resampling,

@@ -199,6 +199,37 @@ class Store:
             ) from error
         return StoredFile(key, sha256, size)
 
+    def take(self, other: Store, key: str) -> None:
+        """Move a file here from another store on the same file system, under the same key.
+
+        A file of the same content that is there already is left alone.
+
+        Parameters
+        ----------
+        other : Store
+            Where the file is until now, such as one in a folder from `work`: what is written there
+            goes with it when it is not taken.
+        key : str
+            From `add`.
+
+        Raises
+        ------
+        StoreError
+            When the disk refuses.
+        """
+        source, target = other.path(key), self.path(key)
+        try:
+            if target.is_file() and sha256_file(target) == sha256_file(source):
+                source.unlink()
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            _flush(target.parent)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {key} to the store {self.root}: {error.strerror or error}"
+            ) from error
+
     def files(self) -> Iterator[str]:
         """Iterate over the keys of all files in the store, sorted; temporary files left out."""
         for path in sorted(self.root.rglob("*")):

@@ -169,8 +169,8 @@ class Catalogue:
 
     def granule(self, name: str, layer: int) -> int:
         granule = self.one(
-            "INSERT INTO smcatalog.granules (source, name, delivered_as, sha256, size) "
-            "VALUES ('SMAP', :name, :name, :sha, 1) RETURNING id",
+            "INSERT INTO smcatalog.granules (source, name, subject, production, delivered_as, sha256, size) "
+            "VALUES ('SMAP', :name, :name, '', :name, :sha, 1) RETURNING id",
             name=name,
             sha=self.sha(),
         )

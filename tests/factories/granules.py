@@ -13,9 +13,9 @@ import rasterio
 from affine import Affine
 from scipy.io import netcdf_file
 
-from ingest.files import Candidate
+from ingest.candidate import Candidate
 from smcatalog.core.grids import grid
-from tests.factories import modis, smap
+from tests.factories import albedo, modis, smap, soil, vectors, viirs
 
 ISMN_NAME = "NET_NET_First_sm_0.000000_0.050000_Probe_20200101_20200103.stm"
 ISMN_HEADER = (
@@ -23,6 +23,7 @@ ISMN_HEADER = (
 )
 TABLE_NAME = "OzNet_y1_cleaned_data.csv"
 LIST_NAME = "stations.csv"
+SCENE = "S1A_IW_GRDH_1SDV_20180610T104512_20180610T104537_022293_0269A1_3D5E"
 SMAP_NAME = "SMAP_20200101_20200103.nc"
 ERA5_NAME = "ERA5_20200101_20200102.nc"
 
@@ -212,14 +213,27 @@ def _raster(name: str, source: str, value: float) -> Sample:
     return Sample(source, name, lambda path: geotiff(path, np.full((4, 5), value, "f4")))
 
 
+def _aqua(source: str, name: str, write: Callable[..., Path]) -> Sample:
+    """Return the sample of the same product from the other satellite."""
+    other = name.replace("MOD", "MYD")
+    return Sample(source.replace("MOD", "MYD"), other, lambda path: write(path, name=other))
+
+
 SAMPLES = (
     Sample("SPL3SMP", smap.SPL3SMP_NAME, smap.spl3smp),
     Sample("SPL2SMP", smap.SPL2SMP_NAME, smap.spl2smp),
+    Sample("SPL3SMP_E", smap.SPL3SMP_E_NAME, smap.spl3smp_e),
+    Sample("SPL4SMGP", smap.SPL4SMGP_NAME, smap.spl4smgp),
     Sample("SMAP-36km-points", SMAP_NAME, smap_points),
     Sample("SMAP-36km-points", "SMAP_China_2020-01-02.nc", smap_points),
     Sample("ERA5", ERA5_NAME, era5),
     Sample("ERA5", "old.nc", lambda path: era5_old(path, np.full((24, 2, 2, 3), 0.25))),
     _raster("DEM_100m_resampled.tif", "DEM-100m", 150),
+    _raster("dem_3arcsec_texas.tif", "DEM", 150),
+    _raster("Copernicus_DSM_COG_10_N37_00_E105_00_DEM.tif", "DEM", 1400),
+    _raster("chirps-v2.0.2018.06.10.tif", "CHIRPS", 3),
+    _raster(f"{SCENE}_Sigma0_VV.tif", "Sentinel-1", 0.1),
+    _raster(f"{SCENE}_VH.tif", "Sentinel-1", 0.02),
     _raster("AWC_100m_resampled.tif", "soil-100m", 8),
     _raster("SLT_100m_resampled.tif", "soil-100m", 0.06),
     _raster("ANUClimate_v2-0_rain_daily_20160205.tif", "ANUClimate-v2-0", 3),
@@ -231,12 +245,34 @@ SAMPLES = (
     _raster("MOD11A1_LST_cloudrm_20160205.tif", "MOD11A1-cloudrm", 307),
     _raster("sand_0-5cm_mean.tif", "SoilGrids", 520),
     _raster("clay_0-5cm_mean_ningxia.tif", "SoilGrids", 140),
+    _raster("bdod_0-5cm_mean.tif", "SoilGrids", 135),
+    _raster("Sand1.tif", "CSCD", 52),
+    _raster("clay1_ningxia.tif", "CSCD", 14),
+    _raster("Beck_KG_V1_present_0p0083.tif", "Koeppen-Geiger", 14),
+    _raster("koppen_subset.tif", "Koeppen-Geiger", 8),
+    Sample("GMTED2010", "be30_grd", soil.ascii_grid),
+    Sample("GMTED2010-mean", "mn15_grd.asc", soil.ascii_grid),
+    Sample("GMTED2010-median", "md75_grd.txt", soil.ascii_grid),
+    Sample("HWSD", soil.HWSD_NAME, soil.hwsd),
+    Sample("CSDL", soil.CSDL_NAME, soil.csdl),
+    Sample("CSDL", soil.CSDL_DENSITY_NAME, soil.csdl),
     Sample("SRTMGL3", "N37E105.hgt", srtm),
     Sample("SRTMGL1", "S01W180.hgt", lambda path: srtm(path, nodes=3601)),
     Sample("MOD11A1", modis.MOD11A1_NAME, modis.lst),
     Sample("MYD11A1", modis.MYD11A1_NAME, lambda path: modis.lst(path, name=modis.MYD11A1_NAME)),
     Sample("MOD13A2", modis.MOD13A2_NAME, modis.vi),
     Sample("MYD13A2", modis.MYD13A2_NAME, lambda path: modis.vi(path, name=modis.MYD13A2_NAME)),
+    Sample("MOD15A2H", modis.MOD15A2H_NAME, modis.lai),
+    _aqua("MOD15A2H", modis.MOD15A2H_NAME, modis.lai),
+    Sample("MOD09A1", modis.MOD09A1_NAME, modis.reflectance),
+    _aqua("MOD09A1", modis.MOD09A1_NAME, modis.reflectance),
+    Sample("MCD43A3", albedo.MCD43A3_NAME, albedo.tile),
+    Sample("MCD43C3", albedo.MCD43C3_NAME, albedo.globe),
+    Sample("MCD43D58", albedo.MCD43D58_NAME, albedo.band7),
+    Sample("MCD12Q1", albedo.MCD12Q1_NAME, albedo.land_cover),
+    Sample("VNP13A2", viirs.VNP13A2_NAME, viirs.vi),
+    Sample("zones", vectors.TERRAIN_NAME, vectors.zones),
+    Sample("zones", vectors.BASINS_NAME, vectors.zones),
     Sample("ISMN", ISMN_NAME, ismn),
     Sample("station-table", TABLE_NAME, table),
     Sample("station-table", LIST_NAME, station_list),

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-PIXEL = 1111950.5196666666 / 1200
-CODES = {"int8": 20, "uint8": 21, "int16": 22, "uint16": 23}
+TILE = 1111950.5196666666
+CODES = {"int8": 20, "uint8": 21, "int16": 22, "uint16": 23, "uint32": 25}
 FILLS = {"NDVI": -3000, "EVI": -3000, "pixel reliability": -1, "VI Quality": 65535}
 
 MOD11A1_NAME = "MOD11A1.A2020001.h18v05.061.2020002081500.hdf"
 MOD13A2_NAME = "MOD13A2.A2020001.h18v05.061.2020018120000.hdf"
+MOD15A2H_NAME = "MOD15A2H.A2020001.h18v05.061.2020010070000.hdf"
+MOD09A1_NAME = "MOD09A1.A2020001.h18v05.061.2020010060000.hdf"
 MYD11A1_NAME = MOD11A1_NAME.replace("MOD", "MYD")
 MYD13A2_NAME = MOD13A2_NAME.replace("MOD13A2.A2020001", "MYD13A2.A2020009")
 
@@ -41,39 +43,20 @@ def write(
     product: str | None = None,
     core: str | None = None,
     structure: str | None = None,
+    pixels: int = 1200,
+    lead: int = 0,
 ) -> Path:
     """Write data sets and what the file says of itself; every statement can be overridden.
 
-    ``name`` is the LOCALGRANULEID, and product, day and tile follow from it. ``corner`` counts
-    pixels from the tile's upper left corner: x, y.
+    See `texts` for the statements.
     """
     from pyhdf.SD import SD, SDC
 
-    parts = name.split(".")
-    first = date(int(parts[1][1:5]), 1, 1) + timedelta(days=int(parts[1][5:]) - 1)
-    h, v = tile or (int(parts[2][1:3]), int(parts[2][4:]))
-    place = (int(parts[2][1:3]), int(parts[2][4:]))
-    rows, columns = next(iter(data.values()))[0].shape
-    x, y = corner or (0.0, 0.0)
-    left, top = ((place[0] - 18) * 1200 + x) * PIXEL, ((9 - place[1]) * 1200 - y) * PIXEL
-    if structure is None:
-        structure = (
-            'GROUP=GridStructure\n\tGROUP=GRID_1\n\t\tGridName="grid"\n'
-            f"\t\tXDim={columns}\n\t\tYDim={rows}\n\t\tUpperLeftPointMtrs=({left:.6f},{top:.6f})\n"
-            f"\t\tLowerRightMtrs=({left + columns * PIXEL:.6f},{top - rows * PIXEL:.6f})\n"
-            "\t\tProjection=GCTP_SNSOID\n\t\tProjParams=(6371007.181000,0,0,0,0)\n"
-            "\tEND_GROUP=GRID_1\nEND_GROUP=GridStructure\nEND\n"
-        )
-    if core is None:
-        core = (
-            _object("LOCALGRANULEID", name)
-            + _object("SHORTNAME", product or parts[0])
-            + 'OBJECT = INPUTPOINTER\n NUM_VAL = 2\n VALUE = ("a", "\n  OBJECT = b")\nEND_OBJECT = INPUTPOINTER\n'
-            + _object("RANGEENDINGDATE", str(first + timedelta(days=days - 1)))
-            + _object("RANGEBEGINNINGDATE", str(first))
-            + _additional("HORIZONTALTILENUMBER", f"{h:02d}")
-            + _additional("VERTICALTILENUMBER", f"{v:02d}")
-        )
+    shape = next(iter(data.values()))[0].shape
+    structure, core = texts(
+        name, shape, days, tile=tile, corner=corner, product=product, core=core,
+        structure=structure, pixels=pixels, lead=lead,
+    )  # fmt: skip
     file = SD(str(path), SDC.WRITE | SDC.CREATE | SDC.TRUNC)
     for title, (values, attributes) in data.items():
         kind = CODES[values.dtype.name]
@@ -90,6 +73,55 @@ def write(
             file.attr(title).set(SDC.CHAR, text + "\0\0")
     file.end()
     return path
+
+
+def texts(
+    name: str,
+    shape: tuple[int, int],
+    days: int,
+    *,
+    tile: tuple[int, int] | None = None,
+    corner: tuple[float, float] | None = None,
+    product: str | None = None,
+    core: str | None = None,
+    structure: str | None = None,
+    pixels: int = 1200,
+    lead: int = 0,
+) -> tuple[str, str]:
+    """Return what a granule says of its grid and of itself.
+
+    ``name`` is the LOCALGRANULEID, and product, day and tile follow from it. ``corner`` counts
+    pixels from the tile's upper left corner: x, y. ``pixels`` lie along a tile's edge.
+    Days begin ``lead`` before the name's. A name without a tile needs its own ``structure``.
+    """
+    parts = name.split(".")
+    first = date(int(parts[1][1:5]), 1, 1) + timedelta(days=int(parts[1][5:]) - 1)
+    first -= timedelta(days=lead)
+    place = (int(parts[2][1:3]), int(parts[2][4:])) if parts[2].startswith("h") else (0, 0)
+    h, v = tile or place
+    rows, columns = shape
+    x, y = corner or (0.0, 0.0)
+    cell = TILE / pixels
+    left, top = (place[0] - 18) * TILE + x * cell, (9 - place[1]) * TILE - y * cell
+    if structure is None:
+        structure = (
+            'GROUP=GridStructure\n\tGROUP=GRID_1\n\t\tGridName="grid"\n'
+            f"\t\tXDim={columns}\n\t\tYDim={rows}\n\t\tUpperLeftPointMtrs=({left:.6f},{top:.6f})\n"
+            f"\t\tLowerRightMtrs=({left + columns * cell:.6f},{top - rows * cell:.6f})\n"
+            "\t\tProjection=GCTP_SNSOID\n\t\tProjParams=(6371007.181000,0,0,0,0)\n"
+            "\tEND_GROUP=GRID_1\nEND_GROUP=GridStructure\nEND\n"
+        )
+    if core is None:
+        core = (
+            _object("LOCALGRANULEID", name)
+            + _object("SHORTNAME", product or parts[0])
+            + 'OBJECT = INPUTPOINTER\n NUM_VAL = 2\n VALUE = ("a", "\n  OBJECT = b")\nEND_OBJECT = INPUTPOINTER\n'
+            + _object("RANGEENDINGDATE", str(first + timedelta(days=days - 1)))
+            + _object("RANGEBEGINNINGDATE", str(first))
+            + _additional("HORIZONTALTILENUMBER", f"{h:02d}")
+            + _additional("VERTICALTILENUMBER", f"{v:02d}")
+        )
+    return structure, core
 
 
 def lst(
@@ -139,3 +171,59 @@ def vi(
             attributes["scale_factor"] = scale
         data[f"1 km 16 days {short}"] = (values, attributes)
     return write(path, data, name=name, days=16, **statements)
+
+
+def lai(
+    path: Path,
+    stored: np.ndarray | None = None,
+    *,
+    qc: np.ndarray | int = 0,
+    extra: np.ndarray | int = 0,
+    name: str = MOD15A2H_NAME,
+    scale: float = 0.1,
+    days: int = 8,
+    **statements: object,
+) -> Path:
+    """Write a MOD15A2H; ``stored`` tenths of leaf area, from 249 on for none; FPAR is the same number."""
+    stored = np.full((6, 8), 25, np.uint8) if stored is None else np.asarray(stored, np.uint8)
+    data: dict[str, tuple[np.ndarray, dict[str, object]]] = {
+        "Fpar_500m": (stored, {"_FillValue": 255, "scale_factor": 0.01}),
+        "Lai_500m": (stored, {"_FillValue": 255, "scale_factor": scale}),
+    }
+    for title, value in (("FparLai_QC", qc), ("FparExtra_QC", extra)):
+        flags = np.broadcast_to(np.asarray(value, np.uint8), stored.shape).copy()
+        data[title] = (flags, {"_FillValue": 255})
+    return write(path, data, name=name, days=days, **{"pixels": 2400} | statements)
+
+
+BANDS = (1000, 3000, 500, 800, 2800, 2000, 1500)
+"""Reflectances of the seven bands in ten-thousandths: a half green surface."""
+LAND = 1 << 3
+
+
+def reflectance(
+    path: Path,
+    bands: dict[int, np.ndarray] | None = None,
+    *,
+    state: np.ndarray | int = LAND,
+    qc: np.ndarray | int = 1 << 30,
+    left_out: tuple[int, ...] = (),
+    name: str = MOD09A1_NAME,
+    scale: float = 0.0001,
+    days: int = 8,
+    **statements: object,
+) -> Path:
+    """Write a MOD09A1; ``bands`` by number as stored, -28672 for none, the others from `BANDS`."""
+    bands = bands or {}
+    shape = next((np.shape(values) for values in bands.values()), (6, 8))
+    data: dict[str, tuple[np.ndarray, dict[str, object]]] = {}
+    for number, value in enumerate(BANDS, 1):
+        values = np.broadcast_to(np.asarray(bands.get(number, value), np.int16), shape).copy()
+        data[f"sur_refl_b{number:02d}"] = (values, {"_FillValue": -28672, "scale_factor": scale})
+    flags = np.broadcast_to(np.asarray(qc, np.uint32), shape).copy()
+    data["sur_refl_qc_500m"] = (flags, {})
+    flags = np.broadcast_to(np.asarray(state, np.uint16), shape).copy()
+    data["sur_refl_state_500m"] = (flags, {"_FillValue": 65535})
+    for number in left_out:
+        del data[f"sur_refl_b{number:02d}"]
+    return write(path, data, name=name, days=days, **{"pixels": 2400} | statements)

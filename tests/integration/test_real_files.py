@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from ingest.files import walk
 from ingest.granules import examine, read
@@ -82,12 +83,15 @@ def test_every_raster_is_read_at_its_own_resolution(real_data):
     values, refused = _all(*folders)
     assert not refused
     assert len(values) == 12
-    names = {raster.variable.name for _, raster in values.values()}
+    names = {raster.variable.name for _, *rasters in values.values() for raster in rasters}
     assert names == {
-        "elevation", "awc", "silt", "lst_day", "precipitation", "air_temperature", "vpd",
+        "elevation", "slope", "aspect", "northness", "eastness", "awc", "silt", "lst_day", "precipitation", "air_temperature", "vpd",
         "solar_radiation", "evapotranspiration",
     }  # fmt: skip
-    _, elevation = values["DEM_100m_resampled.tif"]
+    _, elevation, slope, *_ = values["DEM_100m_resampled.tif"]
+    assert slope.grid == elevation.grid
+    assert 0.2 < np.nanmedian(slope.values) < 1.0  # a plain
+    assert 15 < np.nanmax(slope.values) < 60
     assert elevation.grid.name == "latlon(146,-34.3,0.001,0.001,1000,1000)"
     assert (elevation.values.min(), elevation.values.max()) == pytest.approx(
         (110.192, 426.218), abs=1e-3
@@ -200,11 +204,39 @@ def test_files_of_sources_that_are_not_read_are_refused_with_what_they_are(real_
     ]
     values, refused = _all(*folders)
     sources = {granule.identity.source for granule, *_ in values.values()}
-    assert sources == {"SPL2SMP", "SMAP-36km-points", "MOD11A1", "MOD13A2", "MYD13A2"}
+    assert sources == {
+        "SPL2SMP", "SMAP-36km-points", "DEM", "GMTED2010", "Koeppen-Geiger",
+        "MOD09A1", "MOD11A1", "MOD13A2", "MYD13A2", "VNP13A2",
+    }  # fmt: skip
     assert "SoilMoi0_10cm_inst" in refused["GLDAS_NOAH025_3H.A20160101.0300.021.nc4"]
-    assert "MOD09A1" in refused["MOD09A1.A2017193.h18v04.006.2017202035302.hdf"]
+    assert "projected for 2071-2100" in refused["Beck_KG_V1_future_0p5.tif"]
     assert "MOD11B2" in refused["MOD11B2.A2017001.h14v04.006.2017013155631.hdf"]
     assert all(isinstance(reason, str) and len(reason) > 10 for reason in refused.values())
+
+
+def test_an_ascii_grid_agrees_with_a_plain_reading(real_data):
+    path = real_data / "terrain" / "be30_grd"
+    ((granule, *rasters),) = _all(path)[0].values()
+    found = {raster.variable.name: raster for raster in rasters}
+    assert granule.identity.name == "be30_grd"
+    assert set(found) == {"elevation", "slope", "aspect", "northness", "eastness"}
+    words = path.read_text().split()
+    header = dict(zip(words[:12:2], words[1:12:2], strict=True))
+    shape = int(header["nrows"]), int(header["ncols"])
+    heights = np.array(words[12:], float).reshape(shape)
+    np.testing.assert_array_equal(found["elevation"].values, heights)
+    west, south, _, _ = found["elevation"].grid.bbox()
+    corner = float(header["xllcorner"]), float(header["yllcorner"])
+    assert (west, south) == pytest.approx(corner, abs=1e-6)
+
+
+def test_climate_zones_lie_where_gdal_has_them(real_data):
+    path = real_data / "climate" / "koppen_subset.tif"
+    ((_, raster),) = _all(path)[0].values()
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(raster.values, file.read(1))
+        assert raster.grid.transform.almost_equals(file.transform, precision=1e-9)
+    assert set(np.unique(raster.values)) == {14}  # Cfa, humid subtropical: North Carolina
 
 
 def test_rasters_are_the_only_values_of_gridded_sources(real_data):

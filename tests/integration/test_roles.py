@@ -26,6 +26,7 @@ VIEWS = (
     "quarantine",
     "station_metrics",
     "stations",
+    "zones",
 )
 COLLECTION = '{"id": "c", "type": "Collection", "stac_version": "1.1.0", "links": []}'
 ITEM = (
@@ -63,6 +64,11 @@ def filled(module_database, tmp_path_factory):
         "(:version, :sensor, 1, '2019-03-01', 'map', 1, 0.2, 0.1, 0, 0, 0, 0.1)",
         version=version,
         sensor=sensor,
+    )
+    catalogue.run(
+        "INSERT INTO smcatalog.zones (zone_set, number, label, geometry, mended, granule_id) SELECT "
+        "'basins', 1, 'a', 'SRID=4326;MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', false, min(id) "
+        "FROM smcatalog.granules"
     )
     catalogue.run("INSERT INTO smcatalog.quarantine (name, reason) VALUES ('f', 'empty')")
     with module_database.connect("smcatalog_writer") as connection:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest import files
-from ingest.files import SIDE_FILES, side_file, walk
+from ingest import files, zips
+from ingest.candidate import SIDE_FILES, side_file
+from ingest.files import walk
 
 
 def _zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -204,7 +205,7 @@ def test_members_that_are_links_zips_empty_or_damaged_are_named(tmp_path):
 
 
 def test_an_absurd_expansion_is_refused_before_unpacking(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_EXPANSION", 1 << 20)
+    monkeypatch.setattr(zips, "_EXPANSION", 1 << 20)
     (problem,) = _problems(_zip(tmp_path / "bomb.zip", {"x": b"\0" * (2 << 20)})).values()
     assert "more than 200 times its size" in problem
     assert not _problems(_zip(tmp_path / "fine.zip", {"x": os.urandom(2 << 20)}))

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
+from ingest.candidate import Candidate
 from ingest.checks import checked, checked_identity, within_range
-from ingest.files import Candidate
 from ingest.granules import examine, read
 from ingest.reader import Identity
 from ingest.registry import identify
@@ -214,7 +214,8 @@ class TestRead:
         path = make.table(tmp_path / make.TABLE_NAME)
         granule = examine(make.candidate(path))
         path.write_bytes(path.read_bytes().replace(b"0.101", b"0.102"))
-        os.utime(path, ns=(granule.modified_ns, granule.modified_ns))
+        ((_, changed),) = granule.state
+        os.utime(path, ns=(changed, changed))
         with pytest.raises(RefusedInput, match="changed while it was read"):
             list(read(granule))
 

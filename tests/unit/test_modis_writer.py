@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 import rasterio
 
-from ingest.granules import examine, read
 from ingest.sources import modis_lst_writer, modis_vi_writer
-from ingest.sources.modis_vi_writer import composites
+from ingest.world.composites import beginnings
 from ingest.world.landscape import Landscape, landscape
 from ingest.world.presets import preset
 from ingest.world.tiles import Overpass, overpass, tile_views
 from smcatalog.core.grids import sinusoidal_tile
-from smcatalog.core.raster import InputQuality, Raster
+from smcatalog.core.raster import InputQuality
 from smcatalog.core.time import Period
-from smcatalog.resample import area_weights, layer_grid, overlap
-from tests.factories import granules as make
+from tests.factories.tiles import data_sets, half, inside, on_state, rasters
 from tests.factories.world import flat_state
 
 DAY = date(2018, 6, 10)  # day 161 of the year: the first of a composite
@@ -34,30 +32,6 @@ VI_NAME = "MOD13A2.A2018161.h26v05.061.2018177000000.hdf"
 @pytest.fixture(scope="module")
 def land() -> Landscape:
     return landscape(preset("rao2022"), 3, 60.0)
-
-
-def rasters(path: Path) -> dict[str, Raster]:
-    return {raster.variable.name: raster for raster in read(examine(make.candidate(path)))}
-
-
-def on_state(raster: Raster, land: Landscape) -> np.ndarray:
-    """Bring a tile's values to the state's grid."""
-    target = layer_grid(raster.grid)
-    mean, _ = area_weights(raster.grid, target).mean(raster.values)
-    shared = overlap(target, land.grid)
-    assert shared is not None
-    return mean[shared[0]]
-
-
-def half(land: Landscape) -> np.ndarray:
-    """True in the western half."""
-    rows, columns = land.grid.shape
-    return np.broadcast_to(np.arange(columns) < columns // 2, (rows, columns))
-
-
-def inside(values: np.ndarray) -> np.ndarray:
-    """Leave the rim out, where cells are covered in part."""
-    return values[2:-2, 2:-2]
 
 
 def test_temperatures_come_back(land, tmp_path):
@@ -137,9 +111,9 @@ def test_snow_clouds_and_water_are_told(land, tmp_path):
 
 
 def test_composites_overlap_at_new_year_and_begin_before_the_simulation(land, tmp_path):
-    assert composites(date(2018, 12, 31)) == [date(2018, 12, 19)]
-    assert composites(date(2019, 1, 2)) == [date(2018, 12, 19), date(2019, 1, 1)]
-    assert composites(date(2019, 1, 4)) == [date(2019, 1, 1)]
+    assert beginnings(date(2018, 12, 31), 16) == [date(2018, 12, 19)]
+    assert beginnings(date(2019, 1, 2), 16) == [date(2018, 12, 19), date(2019, 1, 1)]
+    assert beginnings(date(2019, 1, 4), 16) == [date(2019, 1, 1)]
     writer = modis_vi_writer.WRITER(land, tmp_path)
     for day in (date(2019, 1, 2), date(2019, 1, 3)):
         writer.day(flat_state(land, day))
@@ -238,23 +212,6 @@ def test_gdal_opens_and_places_them(written, tmp_path, name, grid, field, kind, 
         ours = rasters(written / name)["lst_day"].values
         np.testing.assert_allclose(stored[stored > 0] * 0.02, ours[stored > 0], rtol=1e-6)
     assert len(np.unique(stored)) > 1
-
-
-def data_sets(path: Path) -> dict[str, tuple]:
-    """Return type, shape and attributes of all data sets, in order."""
-    from pyhdf.SD import SD
-
-    file = SD(str(path))
-    found = {}
-    for name, (_, shape, kind, index) in file.datasets().items():
-        data = file.select(index)
-        attributes = data.attributes(full=True)
-        ordered = sorted(attributes.items(), key=lambda item: item[1][1])
-        # legends are prose, and the provider's text
-        told = [(key, value[0], value[2]) for key, value in ordered if key != "Legend"]
-        found[name] = (kind, tuple(shape), told, [data.dim(axis).info()[0] for axis in (0, 1)])
-    file.end()
-    return found
 
 
 @pytest.mark.parametrize(

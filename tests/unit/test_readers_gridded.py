@@ -234,7 +234,7 @@ class TestRasters:
     def test_a_static_raster(self, tmp_path):
         values = np.arange(20, dtype="f4").reshape(4, 5) + 100
         path = make.geotiff(tmp_path / "DEM_100m_resampled.tif", values)
-        identity, (raster,) = _read(_raster_reader("DEM-100m"), path)
+        identity, (raster, *_) = _read(_raster_reader("DEM-100m"), path)
         assert identity == Identity("DEM-100m", "DEM_100m_resampled", None)
         assert (raster.variable.name, raster.period) == ("elevation", None)
         assert raster.grid.name == "latlon(146,-34.3,0.001,0.001,5,4)"
@@ -265,7 +265,7 @@ class TestRasters:
         values[0, 0] = np.nan if nodata is None else nodata
         values[1, 1] = np.float32(-3.4028235e38)
         path = make.geotiff(tmp_path / "DEM_100m_resampled.tif", values, nodata=nodata)
-        _, (raster,) = _read(_raster_reader("DEM-100m"), path)
+        _, (raster, *_) = _read(_raster_reader("DEM-100m"), path)
         assert np.isnan(raster.values[[0, 1], [0, 1]]).all()
         assert np.isnan(raster.values).sum() == 2
 
@@ -275,7 +275,7 @@ class TestRasters:
             tmp_path / "DEM_100m_resampled.tif", values[::-1],
             transform=Affine(0.001, 0, 146, 0, 0.001, -34.304),
         )  # fmt: skip
-        _, (raster,) = _read(_raster_reader("DEM-100m"), path)
+        _, (raster, *_) = _read(_raster_reader("DEM-100m"), path)
         np.testing.assert_array_equal(raster.values, values)
         assert raster.grid.name == "latlon(146,-34.3,0.001,0.001,5,4)"
 
@@ -284,7 +284,7 @@ class TestRasters:
             tmp_path / "DEM_100m_resampled.tif", crs="EPSG:32755",
             transform=Affine(100, 0, 400000, 0, -100, 6200000),
         )  # fmt: skip
-        _, (raster,) = _read(_raster_reader("DEM-100m"), path)
+        _, (raster, *_) = _read(_raster_reader("DEM-100m"), path)
         assert raster.grid.name == "EPSG:32755(400000,6200000,100,100,5,4)"
         assert raster.grid.crs.epsg == 32755
 
@@ -292,7 +292,7 @@ class TestRasters:
         values = np.full((20, 20), 150, "f4")
         values[0, 0] = 5000  # possible on Earth, not here
         path = make.geotiff(tmp_path / "DEM_100m_resampled.tif", values)
-        _, (raster,) = _read(_raster_reader("DEM-100m"), path)
+        _, (raster, *_) = _read(_raster_reader("DEM-100m"), path)
         assert np.isnan(raster.values[0, 0])
         assert np.isnan(raster.values).sum() == 1
 

@@ -134,7 +134,7 @@ class TestDaily:
             ({"end": "2020-01-01T23:59:59.999Z"}, SPL3SMP_NAME, "must end after it starts"),
             ({"begin": "2020-13-02T00:00:00Z"}, SPL3SMP_NAME, "impossible time, '2020-13-02T00"),
             ({"name": None}, SPL3SMP_NAME.replace("0102", "0231"), "impossible day in its name"),
-            ({"short_name": "SPL3SMP_E"}, SPL3SMP_NAME, "is a granule of SPL3SMP_E, which is not read"),
+            ({"short_name": "SPL3SMAP"}, SPL3SMP_NAME, "is a granule of SPL3SMAP, which is not read"),
         ],
     )  # fmt: skip
     def test_contradictions_are_refused(self, tmp_path, given, delivered, reason):

@@ -24,8 +24,7 @@ THREE, ONE = READERS
 def _read(path: Path, reader=THREE, name: str | None = None) -> Raster:
     identity = reader.identify(path, name or path.name)
     assert identity is not None
-    (raster,) = reader.read(path, identity)
-    return raster
+    return next(iter(reader.read(path, identity)))
 
 
 def _ramp(nodes: int = 1201) -> np.ndarray:
@@ -162,6 +161,6 @@ def test_the_providers_zip_is_walked(tmp_path):
     for candidate in walk([tmp_path]):
         granule = examine(candidate)
         names.append((granule.identity.source, granule.identity.name))
-        (raster,) = read(granule)
+        raster, *_ = read(granule)
         np.testing.assert_array_equal(raster.values, _ramp())
     assert names == [("SRTMGL3", "N37E105")]

@@ -38,8 +38,13 @@ def _read(folder: Path) -> dict[str, Raster]:
     found = {}
     for candidate in walk([folder]):
         granule = examine(candidate)
-        (found[granule.identity.name],) = read(granule)
+        found[granule.identity.name] = next(read(granule))  # what is made of it is not asked for
     return found
+
+
+@pytest.fixture(scope="module")
+def tiles(folder) -> dict[str, Raster]:
+    return _read(folder / "srtm")
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -54,9 +59,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(folder, tmp_p
 
 
 class TestElevation:
-    def test_every_degree_that_the_region_touches_has_a_tile(self, folder):
+    def test_every_degree_that_the_region_touches_has_a_tile(self, folder, tiles):
         west, south, east, north = LAND.grid.bbox()
-        tiles = _read(folder / "srtm")
         assert sorted(tiles) == ["N37E105", "N37E106", "N38E105", "N38E106"]
         assert 105 < west < 106 < east < 107
         assert 37 < south < 38 < north < 39
@@ -64,9 +68,9 @@ class TestElevation:
             f"{tile}.SRTMGL3.hgt.zip" for tile in sorted(tiles)
         ]
 
-    def test_heights_are_the_grounds_to_the_metre_where_the_region_is(self, folder):
+    def test_heights_are_the_grounds_to_the_metre_where_the_region_is(self, tiles):
         west, south, east, north = LAND.grid.bbox()
-        for raster in _read(folder / "srtm").values():
+        for raster in tiles.values():
             x, y = raster.grid.centres()
             inside = np.outer((y > south) & (y < north), (x > west) & (x < east))
             assert inside.any()
@@ -77,8 +81,7 @@ class TestElevation:
             far = np.outer((y < south - 0.1) | (y > north + 0.1), np.ones(len(x), bool))
             assert np.isnan(raster.values[far]).all()
 
-    def test_adjoining_tiles_share_their_nodes(self, folder):
-        tiles = _read(folder / "srtm")
+    def test_adjoining_tiles_share_their_nodes(self, tiles):
         np.testing.assert_array_equal(tiles["N37E105"].values[:, -1], tiles["N37E106"].values[:, 0])
         np.testing.assert_array_equal(tiles["N38E105"].values[-1], tiles["N37E105"].values[0])
 
@@ -106,9 +109,9 @@ class TestElevation:
         assert corner["upperLeft"] == pytest.approx([106 - half, 38 + half], abs=1e-6)
         assert corner["lowerRight"] == pytest.approx([107 + half, 37 - half], abs=1e-6)
 
-    def test_gives_the_landscapes_elevation_at_the_kilometre(self, folder):
+    def test_gives_the_landscapes_elevation_at_the_kilometre(self, tiles):
         """The mean over a cell differs from its middle by the small hills only."""
-        parts = [regrid(raster, LAND.grid).values for raster in _read(folder / "srtm").values()]
+        parts = [regrid(raster, LAND.grid).values for raster in tiles.values()]
         mean = np.nanmean(np.stack(parts), axis=0)
         assert np.isfinite(mean).mean() > 0.999
         rough = np.nanstd(mean - LAND.elevation)
@@ -198,7 +201,7 @@ def test_a_writer_that_fails_leaves_no_file(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(soilgrids_writer, "_under_water", fail)
+    monkeypatch.setattr(soilgrids_writer, "under_water", fail)
     with pytest.raises(OSError, match="no space"):
         soilgrids_writer.WRITER(LAND, tmp_path)
     assert list(tmp_path.iterdir()) == []

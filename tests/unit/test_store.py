@@ -51,6 +51,26 @@ def test_a_file_that_fails_its_check_leaves_nothing(tmp_path):
     assert list(store.files()) == []
 
 
+def test_what_is_taken_from_another_store_is_there_once_and_the_rest_is_gone(tmp_path):
+    store = Store(tmp_path)
+    with store.work() as work:
+        there = store.add("maps/x", ".tif", write, work=work)
+        before = store.path(there.key).stat()
+        stage = Store(work / "stage")
+        same, new, left = (
+            stage.add(f"maps/{name}", ".tif", lambda p, n=seed: write(p, n), work=work)
+            for name, seed in (("x", 0), ("y", 1), ("z", 2))
+        )
+        for key in (same.key, new.key):
+            store.take(stage, key)
+        assert list(stage.files()) == [left.key]
+    assert sorted(store.files()) == sorted([there.key, new.key])
+    assert (store.path(there.key).stat().st_ino, same.key) == (before.st_ino, there.key)
+    assert store.verified(new.key, new.sha256)
+    with pytest.raises(StoreError, match="cannot write"):
+        store.take(stage, left.key)
+
+
 def test_gdal_and_others_read_what_was_written(tmp_path):
     path = tmp_path / "a.tif"
     write(path)

@@ -14,11 +14,13 @@ import numpy as np
 
 from ingest.hdf5 import check_heaps
 from ingest.netcdf import NetCdf
+from ingest.reader import Identity
 from ingest.refusal import refusing
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.time import Period
 
 __all__ = [
+    "as_identity",
     "attribute",
     "check_product",
     "check_retrievals",
@@ -27,9 +29,20 @@ __all__ = [
     "instant_of",
     "members",
     "opened",
+    "product_name",
 ]
 
 _BROKEN: Final = "is a broken or truncated HDF5 file"
+_RELEASE = re.compile(r"^(?P<subject>.+)_(?P<release>(?:R\d{5}|V[a-z]\d{4})_\d{3})$")
+
+
+def as_identity(source: str, file_name: str, period: Period) -> Identity:
+    """Return which granule a file name of the provider says: of one day or orbit, of a release."""
+    name = file_name.removesuffix(".h5")
+    match = _RELEASE.match(name)
+    if match is None:
+        return Identity(source, name, period)
+    return Identity(source, name, period, match["subject"], match["release"])
 
 
 @contextmanager
@@ -70,10 +83,15 @@ def granule_name(file: h5py.File) -> str | None:
     return attribute(file, "DatasetIdentification", "fileName")
 
 
+def product_name(file: h5py.File) -> str | None:
+    """Return the product that the metadata name."""
+    found = attribute(file, "DatasetIdentification", "shortName")
+    return found or attribute(file, "SeriesIdentification", "shortName")
+
+
 def check_product(file: h5py.File, source: str) -> None:
     """Refuse a granule whose metadata name another product, such as that of 9 km."""
-    found = attribute(file, "DatasetIdentification", "shortName")
-    found = found or attribute(file, "SeriesIdentification", "shortName")
+    found = product_name(file)
     if found not in {None, source}:
         raise RefusedInput(f"is a granule of {found}, which is not read yet (only {source})")
 

@@ -17,6 +17,7 @@ from ingest.netcdf import NetCdf
 from ingest.reader import Identity, Yield
 from ingest.sniff import Format, head, sniff
 from ingest.sources.smap.granule import (
+    as_identity,
     attribute,
     check_product,
     check_retrievals,
@@ -95,7 +96,7 @@ class Spl2smp:
             _check_start(period, names)
             _overpass(file, names)
             known = inside if _NAME.match(inside) else name
-            return Identity(self.source, known.removesuffix(".h5"), period)
+            return as_identity(self.source, known, period)
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:
         """Yield ``sm_am`` of a southward half orbit or ``sm_pm`` of a northward one."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,21 @@ __all__ = [
     "RETRIEVALS",
     "Flags",
     "Floats",
+    "Window",
     "beside",
+    "bounds",
     "centres",
+    "check_place",
     "check_retrieval",
+    "check_shape",
+    "check_unit",
     "cropped",
     "decoded",
     "farthest",
     "floats",
+    "kilometres",
     "names_of",
+    "placed",
 ]
 
 RETRIEVALS: Final = (
@@ -44,10 +52,12 @@ RETRIEVALS: Final = (
 PLACE: Final = ("latitude", "longitude")
 FILL_FLAGS: Final = 65534
 OFF_CENTRE: Final = 0.02
-"""Degrees that coordinates may lie beside a centre; cells are 0.37 wide."""
+"""Degrees that coordinates may lie beside a centre; cells are 0.37 or 0.09 wide."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.uint16]
+Window = tuple[slice, slice]
+"""Rows and columns."""
 
 _OLD_NAMES: Final = {"_dca": "_option3", "_scav": "_option2", "_scah": "_option1"}
 """Half orbits, and composites before release 18, number the algorithms."""
@@ -77,33 +87,40 @@ def names_of(data: NetCdf, retrieval: str, suffix: str) -> tuple[str, str] | Non
     return None
 
 
-def floats(data: NetCdf, name: str) -> Floats:
-    """Read a dataset; fill becomes NaN."""
+def floats(data: NetCdf, name: str, part: Any = ...) -> Floats:
+    """Read a dataset or a part of it; fill becomes NaN."""
     if name not in data.names:
         raise RefusedInput(f"lacks {name}")
-    values = data.values(name)
+    values = data.values(name, part)
     values[values == _FILL] = np.nan  # coordinates do not declare it
     return values
 
 
-def _flags(data: NetCdf, name: str, missing: int) -> Flags:
+def _flags(data: NetCdf, name: str, missing: int, part: Any) -> Flags:
     """Read bit flags; fill, which has most bits set, becomes ``missing``."""
-    values = floats(data, name)
+    values = floats(data, name, part)
     values[np.isnan(values) | (values == FILL_FLAGS)] = missing
     if ((values < 0) | (values > _MOST)).any():
         raise RefusedInput(f"{name} holds {values.min():g} to {values.max():g}: no 16-bit flags")
     return values.astype(np.uint16)
 
 
-def decoded(data: NetCdf, names: tuple[str, str], suffix: str) -> tuple[Floats, Flags]:
-    """Return retrievals [m3 m-3] and `InputQuality` bits, in the shape of the file."""
-    unit = data.attribute(names[0], "units")
+def check_unit(data: NetCdf, name: str) -> None:
+    """Refuse water contents in another unit than that of volumes."""
+    unit = data.attribute(name, "units")
     if unit is not None and unit not in _UNITS:
-        raise RefusedInput(f"{names[0]} is in '{unit}', expected {max(_UNITS)}")
-    values = floats(data, names[0])
+        raise RefusedInput(f"{name} is in '{unit}', expected {max(_UNITS)}")
+
+
+def decoded(
+    data: NetCdf, names: tuple[str, str], suffix: str, part: Any = ...
+) -> tuple[Floats, Flags]:
+    """Return retrievals [m3 m-3] and `InputQuality` bits, in the shape of the file or of a part."""
+    check_unit(data, names[0])
+    values = floats(data, names[0], part)
     # a retrieval without a word on its quality is not recommended
-    retrieval = _flags(data, names[1], _NOT_RECOMMENDED)
-    surface = _flags(data, f"surface_flag{suffix}", 0)
+    retrieval = _flags(data, names[1], _NOT_RECOMMENDED, part)
+    surface = _flags(data, f"surface_flag{suffix}", 0, part)
     if not values.shape == retrieval.shape == surface.shape:
         raise RefusedInput("its retrievals and flags differ in shape")
     quality = np.zeros(values.shape, np.uint16)
@@ -116,10 +133,10 @@ def decoded(data: NetCdf, names: tuple[str, str], suffix: str) -> tuple[Floats, 
     return values, quality
 
 
-@lru_cache(maxsize=1)
-def centres() -> tuple[Floats, Floats]:
-    """Return latitudes of the rows and longitudes of the columns of the 36 km grid [degrees]."""
-    whole = grid("M36")
+@lru_cache(maxsize=2)
+def centres(base: str = "M36") -> tuple[Floats, Floats]:
+    """Return latitudes of the rows and longitudes of the columns of a global grid [degrees]."""
+    whole = grid(base)
     x, y = whole.centres()
     to_degrees = transformer(whole, Grid.latlon(-180, 90, 1.0, (180, 360)))
     latitudes = np.asarray(to_degrees.transform(np.full_like(y, x[0]), y)[1])
@@ -132,23 +149,85 @@ def farthest(values: Floats, expected: Floats) -> float:
     return float(abs(values - expected)[known].max(initial=0.0))
 
 
-def beside(name: str, far: float) -> str:
+def beside(name: str, far: float, base: str = "M36") -> str:
     """Say that coordinates are not those of the grid."""
     return (
-        f"its {name} is up to {far:.2f} degrees beside the centres of the 36 km grid: "
+        f"its {name} is up to {far:.2f} degrees beside the centres of the {kilometres(base)} km grid: "
         "shifted, damaged or of another grid"
     )
 
 
-def cropped(target: str, values: Floats, quality: Flags, period: Period | None) -> Raster:
-    """Return the smallest window that holds values."""
+def kilometres(base: str) -> int:
+    """Return the nominal width of a global grid's cells [km]."""
+    return round(grid(base).cell[0] / 1000)
+
+
+def check_shape(data: NetCdf, names: Iterable[str], base: str) -> None:
+    """Refuse fields, as far as they are there, that have not the shape of a global grid."""
+    expected = grid(base).shape
+    for name in names:
+        if name in data.names and data.shape(name) != expected:
+            raise RefusedInput(
+                f"{name} has the shape {data.shape(name)}, the grid of {kilometres(base)} km {expected}"
+            )
+
+
+def check_place(
+    data: NetCdf, names: tuple[str, str], base: str, part: Window, used: NDArray[np.bool_]
+) -> None:
+    """Refuse fields whose coordinates are not those of a global grid.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Of latitude and longitude.
+    part : (rows, columns)
+        What is looked at.
+    used : ndarray of bool, shape of the part
+        Where there are retrievals.
+    """
+    rows, columns = centres(base)
+    for name, expected in zip(names, (rows[:, None], columns[None, :]), strict=True):
+        values = floats(data, name, part)
+        if not np.isfinite(values[used]).any():
+            raise RefusedInput(f"its retrievals have no {name}")
+        here, there = (
+            np.broadcast_to(e, grid(base).shape)[part] for e in (expected, expected[::-1, ::-1])
+        )
+        far = farthest(values, here)
+        if far <= OFF_CENTRE:
+            continue
+        if farthest(values, there) <= OFF_CENTRE:
+            raise RefusedInput(f"its {name} runs backwards: the grid is flipped")
+        raise RefusedInput(beside(name, far, base))
+
+
+def bounds(values: Floats) -> Window | None:
+    """Return the smallest window that holds values; None when there are none."""
     some = np.isfinite(values)
     rows, columns = np.flatnonzero(some.any(axis=1)), np.flatnonzero(some.any(axis=0))
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return Raster(
-        variable(target),
-        grid("M36").window(*window),
-        values[window].astype(np.float32),
-        quality[window],
-        period,
-    )
+    if not rows.size:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def placed(
+    target: str, base: str, part: Window, values: Floats, quality: Flags, period: Period | None
+) -> Raster:
+    """Return the raster of a part of a global grid."""
+    window = grid(base).window(*part)
+    return Raster(variable(target), window, values.astype(np.float32), quality, period)
+
+
+def cropped(target: str, values: Floats, quality: Flags, period: Period | None) -> Raster:
+    """Return the smallest window of the 36 km grid that holds values.
+
+    Raises
+    ------
+    RefusedInput
+        When there are none.
+    """
+    part = bounds(values)
+    if part is None:
+        raise RefusedInput(f"holds no {target} at all: nothing but fill")
+    return placed(target, "M36", part, values[part], quality[part], period)

@@ -1,7 +1,8 @@
-"""SPL3SMP of the simulated world: daily composites of what an L-band radiometer makes of its soil."""
+"""SMAP in the simulated world: what an L-band radiometer and a model make of its soil."""
 
 from __future__ import annotations
 
-from ingest.sources.smap_writer.writer import WRITER, Spl3smpWriter
+from ingest.sources.smap_writer.model import MODEL, Spl4smgpWriter
+from ingest.sources.smap_writer.writer import ENHANCED, WRITER, Spl3smpWriter
 
-__all__ = ["WRITER", "Spl3smpWriter"]
+__all__ = ["ENHANCED", "MODEL", "WRITER", "Spl3smpWriter", "Spl4smgpWriter"]

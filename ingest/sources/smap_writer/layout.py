@@ -1,17 +1,19 @@
-"""Names, types and attributes of an SPL3SMP granule, as release 18 declares them."""
+"""Names, types and attributes of SPL3SMP and SPL3SMP_E granules, as release 18 declares them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 
 from ingest.world.orbits import SMAP
+from smcatalog.core.grids import grid
 from smcatalog.core.time import DAY, utc_midnight
 
-__all__ = ["EPOCH", "FIELDS", "LINKS", "Field", "metadata"]
+__all__ = ["EPOCH", "LINKS", "SPL3SMP", "SPL3SMP_E", "Composite", "Field", "metadata"]
 
 EPOCH: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 """Since when the acquisition times count, without leap seconds."""
@@ -106,7 +108,7 @@ _VOLUME: Final = "cm**3/cm**3"
 _PHYSICAL: Final = (0.02, 0.5)
 _SHARE: Final = (0.0, 1.0)
 
-FIELDS: Final[dict[str, Field]] = {
+_FIELDS: Final[dict[str, Field]] = {
     "latitude": Field(
         "Latitude of the center of the Earth based grid cell.", "degrees_north", (-90.0, 90.0)
     ),
@@ -161,7 +163,63 @@ FIELDS: Final[dict[str, Field]] = {
         "method is TBD.", _VOLUME, (0.0, 0.2), retrieved=True,
     ),
 }  # fmt: skip
-"""Datasets of an overpass, by the names of the morning."""
+"""Datasets of an overpass on the grid of 36 km, by the names of the morning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A product of daily composites.
+
+    Parameters
+    ----------
+    source, short : str
+        Its names.
+    long_name : str
+        What it is.
+    stem : str
+        Of the granules' names.
+    grid : str
+        Global grid.
+    kilometres : int
+        Nominal width of its cells.
+    reach : int
+        So many cells around a cell are seen with it.
+    chunk : (int, int)
+        Rows and columns that are compressed together.
+    fields : dict of str to Field
+        Datasets of an overpass, by the names of the morning.
+    """
+
+    source: str
+    short: str
+    long_name: str
+    stem: str
+    grid: str
+    kilometres: int
+    reach: int
+    chunk: tuple[int, int]
+    fields: dict[str, Field]
+
+
+def _enhanced() -> Iterator[tuple[str, Field]]:
+    """Yield the fields as the product of 9 km describes them."""
+    for name, field in _FIELDS.items():
+        text = field.long_name.replace("36 km", "9 km")
+        flags = tuple(flag.replace("36_km", "9_km") for flag in field.flags)
+        valid = {"EASE_row_index": (0, 1623), "EASE_column_index": (0, 3855)}.get(name, field.valid)
+        yield name, replace(field, long_name=text, flags=flags, valid=valid)
+
+
+SPL3SMP: Final = Composite(
+    "SPL3SMP", "L3_SM_P", "SMAP L3 Radiometer Global Daily 36 km EASE-Grid Soil Moisture",
+    "SMAP_L3_SM_P", "M36", 36, 0, (1, 964), _FIELDS,
+)  # fmt: skip
+SPL3SMP_E: Final = Composite(
+    "SPL3SMP_E", "L3_SM_P_E",
+    "SMAP Enhanced L3 Radiometer Global and Polar Grid Daily 9 km EASE-Grid Soil Moisture",
+    "SMAP_L3_SM_P_E", "M09", 9, 1, (116, 241), dict(_enhanced()),
+)  # fmt: skip
+"""A footprint is 27 to 36 km wide: it takes in the cells around."""
 
 LINKS: Final = {
     "soil_moisture_dca": "soil_moisture",
@@ -171,18 +229,21 @@ LINKS: Final = {
 """Second names: the baseline is the dual-channel algorithm."""
 
 
-def metadata(name: str, day: date) -> dict[str, dict[str, Any]]:
+def metadata(product: Composite, name: str, day: date) -> dict[str, dict[str, Any]]:
     """Return the attributes of the metadata's groups.
 
     Parameters
     ----------
+    product : Composite
+        Which it is.
     name : str
         File name of the granule.
     """
     made = f"{day + DAY:%Y-%m-%d}"
+    rows, columns = grid(product.grid).shape
     identification = {
-        "shortName": "SPL3SMP",
-        "SMAPShortName": "L3_SM_P",
+        "shortName": product.source,
+        "SMAPShortName": product.short,
         "ECSVersionID": "009",
         "CompositeReleaseID": "R19240",
     }
@@ -199,11 +260,11 @@ def metadata(name: str, day: date) -> dict[str, dict[str, Any]]:
             "originatorOrganizationName": "smcatalog, simulated world",
         },
         "SeriesIdentification": {
-            "shortName": "SPL3SMP",
+            "shortName": product.source,
             "ECSVersionID": "009",
             "CompositeReleaseID": "R19",
             "mission": "SMAP",
-            "longName": "SMAP L3 Radiometer Global Daily 36 km EASE-Grid Soil Moisture",
+            "longName": product.long_name,
             "spatialRepresentationType": "grid",
         },
         "Extent": {
@@ -219,19 +280,19 @@ def metadata(name: str, day: date) -> dict[str, dict[str, Any]]:
             "cellGeometry": "point",
         },
         "GridSpatialRepresentation/Row": {
-            "dimensionSize": np.uint32(406),
-            "resolution": np.float32(36.0),
+            "dimensionSize": np.uint32(rows),
+            "resolution": np.float32(product.kilometres),
         },
         "GridSpatialRepresentation/Column": {
-            "dimensionSize": np.uint32(964),
-            "resolution": np.float32(36.0),
+            "dimensionSize": np.uint32(columns),
+            "resolution": np.float32(product.kilometres),
         },
         "GridSpatialRepresentation/GridDefinition": {
             "identifier": "Equal-Area Scalable Earth Grid",
         },
         "OrbitMeasuredLocation": {"startRevNumber": first, "stopRevNumber": last},
         "ProcessStep": {
-            "identifier": "L3_SM_P_SPS",
+            "identifier": f"{product.short}_SPS",
             "stepDateTime": f"{made}T00:00:00.000Z",
             "timeVariableEpoch": "J2000",
         },

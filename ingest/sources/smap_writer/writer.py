@@ -1,8 +1,11 @@
-"""SPL3SMP of the simulated world: daily composites of what an L-band radiometer makes of its soil.
+"""Daily composites of what an L-band radiometer makes of the simulated world's soil: SPL3SMP and SPL3SMP_E.
 
 A retrieval is the mean of a cell's upper 5 cm at the time of the pass, with a bias that stays with the cell and
 an error that grows with the vegetation. Names, types, attributes and flags are those of release 18; cells
 outside the region hold fill, as do those that no swath covered.
+
+The cells of 9 km come from the same measurements as those of 36 km: each is the mean of 27 km around it, and
+its errors are those of the coarse retrievals, smoothly interpolated.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,19 +21,27 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.sources.smap_writer.layout import EPOCH, FIELDS, LINKS, Field, metadata
+from ingest.sources.smap_writer.cells import Array, Cells
+from ingest.sources.smap_writer.layout import (
+    EPOCH,
+    LINKS,
+    SPL3SMP,
+    SPL3SMP_E,
+    Composite,
+    Field,
+    metadata,
+)
 from ingest.world.landscape import Landscape
 from ingest.world.orbits import SMAP, Overpass, passes
 from ingest.world.state import DayState
 from ingest.world.writer import MakeWriter, delivery
-from smcatalog.core.errors import UsageError
-from smcatalog.core.grids import Grid, grid
+from smcatalog.core.grids import grid
 from smcatalog.core.time import utc_midnight
-from smcatalog.resample.geometry import transformer
 
-__all__ = ["WRITER", "Spl3smpWriter"]
+__all__ = ["ENHANCED", "WRITER", "Spl3smpWriter"]
 
 _SOURCE: Final = "SPL3SMP"
+"""Of the measurements and so of their errors, whatever grid they are brought to."""
 _GROUPS: Final = {
     Overpass.DESCENDING: ("Soil_Moisture_Retrieval_Data_AM", ""),
     Overpass.ASCENDING: ("Soil_Moisture_Retrieval_Data_PM", "_pm"),
@@ -37,8 +49,6 @@ _GROUPS: Final = {
 _BARE: Final = ("latitude", "longitude")
 """The morning's coordinates, which declare neither range nor fill."""
 _COORDINATES: Final = " ".join(f"/{_GROUPS[Overpass.DESCENDING][0]}/{name}" for name in _BARE)
-_NEST: Final = 36
-"""Cells of 1 km along an edge of a cell of 36 km."""
 
 _ERROR: Final = 0.015
 _ERROR_BY_VEGETATION: Final = 0.006
@@ -73,50 +83,19 @@ _FROZEN_GROUND: Final = 1 << 7
 _MOUNTAINS: Final = 1 << 9
 _VEGETATION: Final = 1 << 10
 
-_Array = NDArray[np.float64]
 
+class _Footprints(Cells):
+    """The cells and what a radiometer makes of them whatever the weather."""
 
-class _Cells:
-    """The region's cells of 36 km and what stays with them; arrays of shape (rows, columns)."""
-
-    def __init__(self, land: Landscape) -> None:
-        corner, edges = (land.grid.row, land.grid.column), land.grid.shape
-        if land.grid.base != "M01" or any(n % _NEST for n in (*corner, *edges)):
-            raise UsageError(f"the region {land.grid.name} is not made of whole cells of 36 km")
-        rows, columns = (
-            slice(first // _NEST, (first + n) // _NEST)
-            for first, n in zip(corner, edges, strict=True)
-        )
-        self.grid = grid("M36").window(rows, columns)
-        self.rows, self.columns = rows, columns
-        self.latitude, self.longitude = _degrees(self.grid)
-        self._land = (~land.water).astype(np.float64)
-        self._count = self._sum(self._land)
-        self.water = 1.0 - self._count / _NEST**2
+    def __init__(self, land: Landscape, product: Composite) -> None:
+        super().__init__(land, product.grid, product.reach)
         self.clay = self.mean(land.clay)
         self.porosity = self.mean(land.porosity)
-        spacing = land.grid.cell
-        fall, rise = np.gradient(land.elevation.astype(np.float64), spacing[1], spacing[0])
-        self.slope = self._sum(np.degrees(np.arctan(np.hypot(fall, rise)))) / _NEST**2
-        # drawn for the globe, so that a larger region shows the same retrievals
-        random = land.generator(_SOURCE, "bias").standard_normal(grid("M36").shape)
         self.bias = (
-            _BIAS * random[rows, columns]
+            _BIAS * self.random(land.generator(_SOURCE, "bias"))[0]
             + _BIAS_BY_CLAY * (self.clay - _LOAM_CLAY)
             + _BIAS_BY_COVER * (self.mean(land.cover) - _HALF_COVER)
         )
-
-    def mean(self, values: NDArray[Any]) -> _Array:
-        """Return the mean over a cell's land; NaN where it is all water."""
-        total = self._sum(np.where(self._land > 0, values, 0).astype(np.float64))
-        result = np.full(total.shape, np.nan)
-        np.divide(total, self._count, out=result, where=self._count > 0)
-        return result
-
-    def _sum(self, values: _Array) -> _Array:
-        rows, columns = (n // _NEST for n in values.shape)
-        result: _Array = values.reshape(rows, _NEST, columns, _NEST).sum(axis=(1, 3))
-        return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,24 +124,27 @@ class Spl3smpWriter:
         What does not change.
     folder : Path
         Where the granules go.
+    product : Composite
+        Of which grid.
     """
 
-    def __init__(self, land: Landscape, folder: Path) -> None:
+    def __init__(self, land: Landscape, folder: Path, product: Composite = SPL3SMP) -> None:
         self._land = land
         self._folder = folder
-        self._cells = _Cells(land)
+        self._product = product
+        self._cells = _Footprints(land, product)
 
     def day(self, state: DayState) -> None:
         """Write the day's granule, if there is anything in it."""
         views = {overpass: self._view(state, overpass) for overpass in _GROUPS}
         if not any(view.retrieved.any() for view in views.values()):
             return
-        name = f"SMAP_L3_SM_P_{state.day:%Y%m%d}_R19240_001.h5"
+        name = f"{self._product.stem}_{state.day:%Y%m%d}_R19240_001.h5"
         with (
             delivery(self._folder / name) as path,
             h5py.File(path, "w") as file,
         ):
-            for group, attributes in metadata(name, state.day).items():
+            for group, attributes in metadata(self._product, name, state.day).items():
                 file.create_group(f"Metadata/{group}").attrs.update(attributes)
             for overpass, (group, suffix) in _GROUPS.items():
                 self._write(file.create_group(group), suffix, views[overpass])
@@ -208,17 +190,13 @@ class Spl3smpWriter:
         return _View(seen, retrieved, fields | self._retrievals(state, overpass, hour, vegetation))
 
     def _retrievals(
-        self, state: DayState, overpass: Overpass, hour: _Array, vegetation: _Array
+        self, state: DayState, overpass: Overpass, hour: Array, vegetation: Array
     ) -> dict[str, NDArray[Any]]:
         """Return what two algorithms retrieve from the same brightness temperatures."""
         cells = self._cells
         truth = _at(hour, lambda h: cells.mean(state.surface(h)))
         error = _ERROR + _ERROR_BY_VEGETATION * vegetation
-        # drawn for the globe, as the biases are
-        random = self._land.generator(_SOURCE, state.day, overpass).standard_normal(
-            (2, *grid("M36").shape)
-        )
-        first, second = random[:, cells.rows, cells.columns]
+        first, second = cells.random(self._land.generator(_SOURCE, state.day, overpass), 2)
         dual, single = (
             np.clip(truth + cells.bias + error * noise, _LEAST, cells.porosity)
             for noise in (first, 0.8 * first + 0.6 * second)
@@ -229,7 +207,7 @@ class Spl3smpWriter:
             "soil_moisture_error": error,
         }
 
-    def _surface(self, vegetation: _Array, snow: _Array, frozen: _Array) -> NDArray[np.uint16]:
+    def _surface(self, vegetation: Array, snow: Array, frozen: Array) -> NDArray[np.uint16]:
         flags = np.zeros(vegetation.shape, np.uint16)
         for where, bits in (
             (self._cells.water > _SOME, _STATIC_WATER),
@@ -243,24 +221,21 @@ class Spl3smpWriter:
 
     def _write(self, group: h5py.Group, suffix: str, view: _View) -> None:
         rows, columns = self._cells.rows, self._cells.columns
-        for name, field in FIELDS.items():
-            data = _create(group, f"{name}{suffix}", field)
+        for name, field in self._product.fields.items():
+            data = _create(group, f"{name}{suffix}", field, self._product)
             known = view.retrieved if field.retrieved else view.seen
             if known.any():
                 known = known & _finite(view.fields[name])
-                block = np.full((len(known), grid("M36").shape[1]), field.fill, field.dtype)
                 part = np.where(known, view.fields[name], field.fill).astype(field.dtype)
-                block[:, columns] = part
-                data[rows, :] = block
+                data[rows, columns] = part
         for alias, name in LINKS.items():
             group[f"{alias}{suffix}"] = group[f"{name}{suffix}"]
 
 
-def _create(group: h5py.Group, name: str, field: Field) -> h5py.Dataset:
-    shape = grid("M36").shape
+def _create(group: h5py.Group, name: str, field: Field, product: Composite) -> h5py.Dataset:
     data = group.create_dataset(
-        name, shape, field.dtype, chunks=(1, shape[1]), compression="gzip", fillvalue=field.fill,
-        track_times=False,
+        name, grid(product.grid).shape, field.dtype, chunks=product.chunk, compression="gzip",
+        fillvalue=field.fill, track_times=False,
     )  # fmt: skip
     attributes = field.attributes()
     if name in _BARE:
@@ -271,14 +246,7 @@ def _create(group: h5py.Group, name: str, field: Field) -> h5py.Dataset:
     return data
 
 
-def _degrees(cells: Grid) -> tuple[_Array, _Array]:
-    x, y = cells.centres()
-    to_degrees = transformer(cells, Grid.latlon(-180, 90, 1.0, (180, 360)))
-    latitude = np.asarray(to_degrees.transform(np.full_like(y, x[0]), y)[1])
-    return latitude, np.asarray(to_degrees.transform(x, np.full_like(x, y[0]))[0])
-
-
-def _at(hour: _Array, means: Callable[[float], _Array]) -> _Array:
+def _at(hour: Array, means: Callable[[float], Array]) -> Array:
     """Return each cell's value at its own time, to half an hour; NaN where nothing passes."""
     halves = np.rint(hour * 2) / 2
     result = np.full(hour.shape, np.nan)
@@ -294,7 +262,7 @@ def _finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.ones(values.shape, bool)
 
 
-def _clock(midnight: datetime, hour: _Array) -> NDArray[np.bytes_]:
+def _clock(midnight: datetime, hour: Array) -> NDArray[np.bytes_]:
     texts = np.full(hour.shape, b"", "S24")
     for place in zip(*np.nonzero(np.isfinite(hour)), strict=True):
         instant = midnight + timedelta(milliseconds=int(hour[place] * 3_600_000))
@@ -304,3 +272,6 @@ def _clock(midnight: datetime, hour: _Array) -> NDArray[np.bytes_]:
 
 WRITER: Final[MakeWriter] = Spl3smpWriter
 """Makes the writer of SPL3SMP."""
+
+ENHANCED: Final[MakeWriter] = partial(Spl3smpWriter, product=SPL3SMP_E)
+"""Makes the writer of SPL3SMP_E."""

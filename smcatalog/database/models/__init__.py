@@ -13,6 +13,7 @@ from smcatalog.database.models.outputs import (
 )
 from smcatalog.database.models.stations import Network, Observation, Sensor, Station
 from smcatalog.database.models.validation import Matchup, MonthlyStatistics
+from smcatalog.database.models.zones import Zone
 
 __all__ = [
     "SCHEMA",
@@ -34,4 +35,5 @@ __all__ = [
     "Quarantine",
     "Sensor",
     "Station",
+    "Zone",
 ]

@@ -28,12 +28,19 @@ class Granule(Base):
         UniqueConstraint("source", "name", "sha256"),
         CheckConstraint("(start_time IS NULL) = (end_time IS NULL)", name="period_whole"),
         CheckConstraint("start_time < end_time", name="period_forward"),
+        Index("ix_granules_source_subject", "source", "subject"),
         {"comment": "Granules: one file of a source each; identity is source, name and checksum"},
     )
 
     id: Mapped[Key] = mapped_column(comment="Surrogate key")
     source: Mapped[str] = mapped_column(comment="Product family")
     name: Mapped[str] = mapped_column(comment="Name of the granule as its provider gave it")
+    subject: Mapped[str] = mapped_column(
+        comment="What stays the same when the provider produces it anew"
+    )
+    production: Mapped[str] = mapped_column(
+        comment="Release or time of production; the later text is newer; empty if there is none"
+    )
     delivered_as: Mapped[str] = mapped_column(comment="File name under which it came first")
     sha256: Mapped[Sha256] = mapped_column(index=True, comment="Checksum of the file")
     size: Mapped[int] = mapped_column(BigInteger, comment="Bytes")
