@@ -95,7 +95,7 @@ def deliveries(paths: Iterable[Path]) -> Iterator[Candidate]:
     paths : iterable of Path
         Files, folders (searched to the bottom) and zips.
     """
-    for path in sorted({Path(p) for p in paths}):
+    for path in _without_companions({Path(p) for p in paths}):
         try:
             mode = path.stat().st_mode
         except OSError as error:
@@ -142,6 +142,14 @@ def _folder(folder: Path, root: Path) -> Iterator[Candidate]:
             yield _file(path, mode, beside)
         elif not link:  # a linked folder inside the folder is met at its own place
             yield from _folder(path, root)
+
+
+def _without_companions(paths: set[Path]) -> list[Path]:
+    """Return paths in order, without the companions of those among them, as a shell's ``*`` names all."""
+    folders: dict[Path, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path.name)
+    return sorted(folder / name for folder, names in folders.items() for name in grouped(names))
 
 
 def _regular(folder: Path, names: list[str], root: Path) -> tuple[Path, ...]:

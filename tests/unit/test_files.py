@@ -218,3 +218,18 @@ def test_an_encrypted_member_and_an_empty_zip_are_named(tmp_path):
     path.write_bytes(raw)
     assert "encrypted" in next(iter(_problems(path).values()))
     assert "without a file" in next(iter(_problems(_zip(tmp_path / "b.zip", {})).values()))
+
+
+def test_companions_named_beside_their_main_file_are_no_files_of_their_own(tmp_path):
+    names = ["a.SHP", "a.shx", "A.dbf", "b.dbf", "hwsd.bil", "hwsd.hdr", "HWSD_DATA.csv"]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.write_text(path.name)
+    for given in ([tmp_path], paths):
+        found = {c.delivered: [p.name for p in c.companions] for c in walk(given)}
+        assert found == {
+            "a.SHP": ["A.dbf", "a.shx"],
+            "b.dbf": [],
+            "hwsd.bil": ["HWSD_DATA.csv", "hwsd.hdr"],
+        }
+    assert [p.name for p in next(walk([tmp_path / "a.SHP"])).companions] == ["A.dbf", "a.shx"]
