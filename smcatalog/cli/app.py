@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from smcatalog.cli import data, database, results, simulate
+from smcatalog.cli import acquire, data, database, results, simulate
 from smcatalog.cli.output import ExitCode, complain
 from smcatalog.core.errors import SmcatalogError, UsageError
 from smcatalog.core.settings import Settings
@@ -49,7 +49,7 @@ def root(
 
 app.add_typer(database.app, name="db")
 app.add_typer(data.products_app, name="products")
-for module in (simulate, data, results):
+for module in (simulate, acquire, data, results):
     module.register(app)
 
 
