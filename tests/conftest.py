@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,21 @@ import pytest
 from tests.fixtures.databases import Database, Server, discard_server, server_home
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--short",
+        action="store_true",
+        help="fewer repetitions where tests damage files or kill at random",
+    )
+
+
+@pytest.fixture(scope="session")
+def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Give how often something random is tried: a number, or a third of it in the short form."""
+    short: bool = request.config.getoption("--short")
+    return lambda number: -(-number // 3) if short else number
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.stations import Depth
+from smcatalog.core.time import Period, utc_midnight
 from smcatalog.products.partitions import Partitioning
 
 __all__ = ["Accept", "Coarse", "Covariate", "Definition", "MethodChoice", "Step", "TimeRule"]
@@ -59,6 +60,9 @@ class Coarse:
         Share of a coarse cell that valid covariates must cover for it to become a sample.
     accept : Accept
         Which retrievals train. Cells marked as frozen or as water never do.
+    hours : (float, float) or None
+        Which hours make a day, counted from its midnight in UTC, the first ones perhaps before it:
+        layers that lie wholly in them, at most 24. None: the layers whose middle lies in the day.
     """
 
     source: str
@@ -66,6 +70,15 @@ class Coarse:
     grid: str
     min_coverage: float = 0.5
     accept: Accept = Accept.RECOMMENDED
+    hours: tuple[float, float] | None = None
+
+    def day_of(self, period: Period) -> date | None:
+        """Return the day that a layer of a period belongs to; None when its hours are in none."""
+        if self.hours is None:
+            return period.day
+        first, last = (timedelta(hours=hour) for hour in self.hours)
+        day = (period.start - first).date()
+        return day if period.end <= utc_midnight(day) + last else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +185,8 @@ class Definition:
             day: date | None = plain[name]
             plain[name] = day and day.isoformat()
         plain["bbox"] = list(self.bbox)
+        if self.coarse.hours is None:  # recipes from before there was a choice stay what they are
+            del plain["coarse"]["hours"]
         plain["method"]["parameters"] = dict(self.method.parameters)
         return plain
 

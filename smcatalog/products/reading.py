@@ -174,6 +174,7 @@ def parse_definition(text: str, file: str) -> Definition:
         raise top.error("name", "lower-case letters, digits and hyphens, at most 40")
     partitions = top.choice("partitions", Partitioning, Partitioning.ALL)
     covariates = _covariates(top)
+    step = top.choice("step", Step, Step.COARSE)
     definition = Definition(
         name=name,
         title=top.get("title", str, "a text"),
@@ -186,10 +187,10 @@ def parse_definition(text: str, file: str) -> Definition:
         first_day=top.get("first_day", date, _DAY),
         last_day=top.get("last_day", date, _DAY) if "last_day" in values else None,
         training_until=top.get("training_until", date, _DAY),
-        coarse=_coarse(top.table("coarse")),
+        coarse=_coarse(top.table("coarse"), step),
         covariates=covariates,
         method=_method(top.table("method")),
-        step=top.choice("step", Step, Step.COARSE),
+        step=step,
         partitions=partitions,
         min_samples=_min_samples(top, partitions, len(covariates)),
         look_ahead_days=top.count(
@@ -251,8 +252,8 @@ def _min_samples(top: _Table, partitions: Partitioning, covariates: int) -> int:
     return top.count("min_samples", expected, least=least, default=default)
 
 
-def _coarse(table: _Table) -> Coarse:
-    table.check_keys(("source", "variable", "grid", "min_coverage", "accept"))
+def _coarse(table: _Table, step: Step) -> Coarse:
+    table.check_keys(("source", "variable", "grid", "min_coverage", "accept", "hours"))
     coverage = table.get("min_coverage", float, "a share between 0 and 1", 0.5)
     if not 0 < coverage <= 1:
         raise table.error("min_coverage", "a share above 0 and at most 1")
@@ -262,7 +263,23 @@ def _coarse(table: _Table) -> Coarse:
         grid=_grid(table),
         min_coverage=coverage,
         accept=table.choice("accept", Accept, Accept.RECOMMENDED),
+        hours=_hours(table, step),
     )
+
+
+def _hours(table: _Table, step: Step) -> tuple[float, float] | None:
+    if "hours" not in table.values:
+        return None
+    if step is not Step.DAY:
+        raise table.error("hours", f"left out, or step '{Step.DAY}'")
+    expected = "[first, last] in hours from midnight in UTC, at most 24 apart, from -24 to 48"
+    pair = table.get("hours", list, expected)
+    if len(pair) != 2 or not all(isinstance(x, float | int) for x in pair):  # noqa: PLR2004
+        raise table.error("hours", expected)
+    first, last = (float(x) for x in pair)
+    if not (-24 <= first < last <= 48 and last - first <= 24):  # noqa: PLR2004
+        raise table.error("hours", expected)
+    return first, last
 
 
 def _covariates(top: _Table) -> tuple[Covariate, ...]:

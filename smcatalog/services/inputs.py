@@ -131,12 +131,16 @@ class LayerIndex:
         self._series = [LayerSeries(layers[c.source, c.variable]) for c in definition.covariates]
         self._coarse: dict[Period, list[LayerRecord]] = {}
         for layer in layers[coarse]:
-            if layer.period is not None:
-                self._coarse.setdefault(self._covered(layer.period), []).append(layer)
+            covered = None if layer.period is None else self._covered(layer.period)
+            if covered is not None:
+                self._coarse.setdefault(covered, []).append(layer)
 
-    def _covered(self, period: Period) -> Period:
-        """Return the period of the map that a layer of the coarse product belongs to."""
-        return Period.of_day(period.day) if self._definition.step is Step.DAY else period
+    def _covered(self, period: Period) -> Period | None:
+        """Return the period of the map that a layer of the coarse product belongs to, if to any."""
+        if self._definition.step is not Step.DAY:
+            return period
+        day = self._definition.coarse.day_of(period)
+        return None if day is None else Period.of_day(day)
 
     def inputs(self, period: Period) -> DayInputs:
         """Return the layers of a map that covers a period; some covariates may have none."""

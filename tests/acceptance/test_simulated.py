@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.resources import files as resources
 from pathlib import Path
 
 import pytest
 
+from ingest.world.writers import WRITERS
 from tests.factories.commands import Place
 from tests.factories.states import files, final_state, rows
 from tests.fixtures.databases import Server
 
+DEMO = ("SPL3SMP", "MOD11A1", "MOD13A2", "SRTMGL3", "SoilGrids", "ISMN")
+"""What the demo's product and its validation read."""
 FIRST, LAST = "2018-06-10", "2018-06-25"  # one period of 16 days
 
 
@@ -32,8 +36,9 @@ def world(database_server: Server, tmp_path_factory: pytest.TempPathFactory):
     with database_server.database() as database:
         place = Place(tmp_path_factory.mktemp("home"), database.url)
         made = place.answer(
-            "simulate", folder, "--size", 150, "--seed", 11, "--from", FIRST, "--to", LAST
-        )
+            "simulate", folder, "--size", 150, "--seed", 11, "--from", FIRST, "--to", LAST,
+            *(word for source in DEMO for word in ("--source", source)),
+        )  # fmt: skip
         yield place, database, folder, made
 
 
@@ -114,3 +119,23 @@ def test_a_picture_of_it_all(produced, tmp_path):
     )  # fmt: skip
     assert out.read_bytes()[:4] == b"\x89PNG"
     assert out.stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("preset", ["rao2022", "stacking"])
+def test_every_source_of_a_preset_goes_in_without_a_word(preset, database, tmp_path):
+    place = Place(tmp_path / "home", database.url)
+    made = place.answer(
+        "simulate", tmp_path / "world", "--preset", preset, "--size", 50,
+        "--from", "2018-07-12", "--to", "2018-07-12",
+    )  # fmt: skip
+    granules = {k: v for k, v in made["files"].items() if k != "truth"}
+    assert granules.keys() == WRITERS.keys()
+    done = place.run("ingest", "--json", tmp_path / "world" / "granules")
+    assert done.stderr == ""
+    files = json.loads(done.stdout)["files"]
+    assert {file["outcome"] for file in files} == {"ingested"}
+    read = {file["source"].partition(":")[0] for file in files}
+    assert read == {source for source, number in granules.items() if number}
+    assert len(read) > len(granules) - 6  # a composite of 16 days needs its days
+    again = place.answer("ingest", tmp_path / "world" / "granules")
+    assert {file["outcome"] for file in again["files"]} == {"known"}

@@ -160,15 +160,17 @@ def wait_for_maps(database: Database, number: int, process: subprocess.Popen[str
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_the_end_is_the_same(ingested, produced, database_server, tmp_path):
+def test_killed_at_any_moment_the_end_is_the_same(
+    ingested, produced, database_server, tmp_path, repetitions
+):
     """SIGKILL at random moments of a produce, over and over, then once to the end."""
     # Seeded: the moments are fixed, what they hit depends on the machine.
     dice = random.Random(20180801)
     with copy_of(ingested, database_server, tmp_path / "killed") as (place, database):
         made = [0]
-        for kill in range(9):
+        for kill in range(repetitions(9) + 1):
             process = place.start("produce", "yanco", *SPAN)
-            if kill < 3:  # somewhere in start-up, sampling and fitting
+            if kill < repetitions(3):  # somewhere in start-up, sampling and fitting
                 time.sleep(dice.uniform(1.0, 6.0))
             else:  # a few maps on, somewhere in predicting, writing and publishing
                 wait_for_maps(database, made[-1] + dice.randint(1, 9), process)

@@ -9,13 +9,14 @@ import pytest
 from smcatalog.core.encoding import NODATA, Quality
 from smcatalog.core.errors import SmcatalogError
 from smcatalog.core.raster import InputQuality
-from smcatalog.core.time import Period
+from smcatalog.core.time import Period, utc_midnight
 from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import Refusal, refuse
 from smcatalog.database.products import find_product
 from smcatalog.products import Accept, Coarse, Covariate, Partitioning, Step, TimeRule
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.fit import gather_samples
+from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.plan import DayState, make_plan
 from smcatalog.services.produce import produce
 from smcatalog.store import read_cog
@@ -323,3 +324,20 @@ def test_without_a_coarse_product_nothing_can_be_learned(place):
     asked = definition(coarse=Coarse("C2", "sm", "M36", 0.5))
     with pytest.raises(SmcatalogError, match="no sample"):
         produce(place, asked)
+
+
+def test_of_a_model_s_steps_those_of_the_chosen_hours_are_averaged(database, tmp_path):
+    place = make.workspace(database.engine, tmp_path)
+    day = DAYS[3]
+    for hour in range(-6, 9, 3):
+        start = utc_midnight(day) + timedelta(hours=hour)
+        values = np.full(make.COARSE.shape, 0.2 + hour / 100)
+        period = Period(start, start + timedelta(hours=3))
+        make.put(place, "C", "sm", make.COARSE, values, period)
+    chosen = definition(coarse=Coarse("C", "sm", "M36", 0.5, hours=(-3, 3)))
+    with place.engine.connect() as connection:
+        inputs = LayerIndex(connection, chosen).inputs(Period.of_day(day))
+        others = LayerIndex(connection, definition()).inputs(Period.of_day(day))
+    mean = CovariateReader(place.store, chosen).coarse(inputs, make.COARSE)
+    np.testing.assert_allclose(mean, 0.2 - 0.03 / 2, atol=1e-4)  # 21 to 24 and 0 to 3
+    assert (len(inputs.coarse), len(others.coarse)) == (2, 3)

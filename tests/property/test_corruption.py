@@ -48,7 +48,7 @@ def sample(request) -> Sample:
     return request.param
 
 
-def _campaign(damage: Damage, sample: Sample, folder: Path, examples: int = 60) -> None:
+def _campaign(damage: Damage, sample: Sample, folder: Path, examples: int) -> None:
     """Damage one file of a sample in many ways, each time the same ones, and look what becomes of it."""
     files = contents(sample)
     main, *others = (folder / name for name in files)
@@ -126,28 +126,28 @@ def _block(data: st.DataObject, content: bytes) -> bytes:
     return (content[:start] + block + content[start + size :])[: len(content)]
 
 
-def test_flipped_bytes(sample, tmp_path):
-    _campaign(_flips, sample, tmp_path)
+def test_flipped_bytes(sample, tmp_path, repetitions):
+    _campaign(_flips, sample, tmp_path, repetitions(60))
 
 
-def test_truncation(sample, tmp_path):
-    _campaign(_cut, sample, tmp_path, 40)
+def test_truncation(sample, tmp_path, repetitions):
+    _campaign(_cut, sample, tmp_path, repetitions(40))
 
 
-def test_a_hole_of_zeros_or_a_foreign_piece(sample, tmp_path):
-    _campaign(_hole, sample, tmp_path, 40)
+def test_a_hole_of_zeros_or_a_foreign_piece(sample, tmp_path, repetitions):
+    _campaign(_hole, sample, tmp_path, repetitions(40))
 
 
-def test_bytes_lost_or_put_in(sample, tmp_path):
-    _campaign(_shift, sample, tmp_path, 40)
+def test_bytes_lost_or_put_in(sample, tmp_path, repetitions):
+    _campaign(_shift, sample, tmp_path, repetitions(40))
 
 
-def test_lost_blocks(sample, tmp_path):
-    _campaign(_block, sample, tmp_path, 20)
+def test_lost_blocks(sample, tmp_path, repetitions):
+    _campaign(_block, sample, tmp_path, repetitions(20))
 
 
 @pytest.mark.parametrize("damage", [_flips, _cut, _hole, _shift])
-def test_damaged_zips(damage, tmp_path):
+def test_damaged_zips(damage, tmp_path, repetitions):
     """A zip of one small file of each family: what comes out whole is read, the rest is named."""
     path, room = tmp_path / "a.zip", tmp_path / "room"
     room.mkdir()
@@ -158,7 +158,7 @@ def test_damaged_zips(damage, tmp_path):
                     archive.writestr(f"{sample.source}/{name}", content)
     whole = path.read_bytes()
 
-    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=repetitions(25), deadline=None, derandomize=True, database=None)
     @given(data=st.data())
     def run(data: st.DataObject) -> None:
         path.write_bytes(damage(data, whole))

@@ -1,9 +1,10 @@
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from smcatalog.core.errors import DefinitionError, NotFoundError
+from smcatalog.core.time import Period
 from smcatalog.methods import create
 from smcatalog.products import Accept, Step, builtin_names, load_builtin, read_definition
 
@@ -132,3 +133,44 @@ def test_missing_files_and_products_are_named(tmp_path):
         read_definition(tmp_path / "none.toml")
     with pytest.raises(NotFoundError, match="yanco"):
         load_builtin("nowhere")
+
+
+HOURS = GOOD.replace("[coarse]", 'step = "day"\n[coarse]\nhours = [-3, 3]', 1)
+
+
+def test_the_hours_that_make_a_day_are_chosen(tmp_path):
+    coarse = read(tmp_path, HOURS).coarse
+    assert coarse.hours == (-3.0, 3.0)
+
+    def day_of(day, hour):
+        start = datetime(2018, 8, day, hour, tzinfo=UTC)
+        return coarse.day_of(Period(start, start + timedelta(hours=3)))
+
+    # three hours on both sides of midnight: from the evening before on
+    assert [day_of(1, hour) for hour in range(0, 24, 3)] == [
+        date(2018, 8, 1), None, None, None, None, None, None, date(2018, 8, 2)
+    ]  # fmt: skip
+    assert replace(coarse, hours=(6, 9)).day_of(Period.of_day(date(2018, 8, 1))) is None
+    assert replace(coarse, hours=None).day_of(Period.of_day(date(2018, 8, 1))) == date(2018, 8, 1)
+
+
+def test_a_recipe_without_hours_keeps_its_fingerprint(tmp_path):
+    plain, chosen = (
+        read(tmp_path, GOOD.replace("[coarse]", 'step = "day"\n[coarse]', 1)),
+        read(tmp_path, HOURS),
+    )
+    assert "hours" not in plain.as_dict()["coarse"]
+    assert plain.recipe_fingerprint != chosen.recipe_fingerprint
+
+
+@pytest.mark.parametrize(
+    "hours", ["[3]", "[3, 3]", "[5, 2]", "[-30, 0]", "[0, 25]", '["a", 1]', "6"]
+)
+def test_hours_that_make_no_day_are_refused(tmp_path, hours):
+    with pytest.raises(DefinitionError, match=r"coarse\.hours' must be \[first, last\]"):
+        read(tmp_path, HOURS.replace("[-3, 3]", hours))
+
+
+def test_hours_are_for_daily_maps(tmp_path):
+    with pytest.raises(DefinitionError, match="or step 'day'"):
+        read(tmp_path, HOURS.replace('step = "day"', 'step = "coarse"'))
