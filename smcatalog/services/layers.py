@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,10 @@ def write_layer(store: Store, work: Path, source: str, raster: Raster) -> NewLay
             nodata=LAYER_NODATA,
             resampling="nearest",  # the second band holds bits
             compression="ZSTD",
+            overviews=False,  # windows are read at full resolution, by us alone
         ),
         work=work,
-        check=validate_cog,
+        check=partial(validate_cog, overviews=False),
     )
     return NewLayer(
         source, kind.name, raster.grid.name, raster.period, stored.key, stored.sha256, stored.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
+import zlib
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,8 @@ _MOST: Final = 8 << 30
 """Bytes in the folder; beyond, what was not used for longest goes."""
 _HELD: Final = 2
 """Pairs of grids held in memory, 60 MB for a tile of 1 km."""
-_DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_TYPES: Final = (np.int32, np.int32, np.float32, np.int64)
+"""Of row bounds, columns and weights of the matrix, and of the cells on the edge."""
 
 
 class WeightFiles:
@@ -58,7 +59,7 @@ class WeightFiles:
     def _find(self, source: Grid, target: Grid) -> AreaWeights:
         if target.shape[0] * target.shape[1] < _LARGE:
             return area_weights(source, target)
-        path = self._folder / f"{_name(source, target)}.npz"
+        path = self._folder / f"{_name(source, target)}.weights"
         found = _read(path, source, target)
         if found is None:
             # not kept by the function's own cache too: once is enough
@@ -70,11 +71,16 @@ class WeightFiles:
     def _write(self, path: Path, weights: AreaWeights) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         matrix = weights.matrix
+        parts = (matrix.indptr, matrix.indices, matrix.data, weights.edge)
+        head = [_VERSION, *(len(part) for part in parts), 0]
+        for part in parts:
+            head[-1] = zlib.crc32(part.data, head[-1])
         handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
         try:
             with os.fdopen(handle, "wb") as out:
-                # a zip without compression: its checksums tell of damage when it is read
-                np.savez(out, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr)
+                np.array(head, np.int64).tofile(out)
+                for part in parts:
+                    part.tofile(out)
             Path(temporary).replace(path)
         finally:
             Path(temporary).unlink(missing_ok=True)
@@ -109,15 +115,22 @@ def _read(path: Path, source: Grid, target: Grid) -> AreaWeights | None:
 
     cells, pixels = (rows * columns for rows, columns in (target.shape, source.shape))
     try:
-        # of a path that is no zip numpy would leave the file open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            data, indices, indptr = (file[name] for name in ("data", "indices", "indptr"))
+        # mapped: what is read by several processes is in memory once
+        content = np.memmap(path, np.uint8, "r")
         os.utime(path)
-        if (indptr.shape, int(indptr[-1])) != ((cells + 1,), len(indices)):
+        head = np.frombuffer(content[: 8 * (len(_TYPES) + 2)], np.int64)
+        parts, at = [], head.nbytes
+        for length, kind in zip(head[1:-1], _TYPES, strict=True):
+            end = at + int(length) * np.dtype(kind).itemsize
+            parts.append(np.frombuffer(content[at:end], kind))
+            at = end
+        if head[0] != _VERSION or len(parts[0]) != cells + 1 or at != len(content):
             return None
-        if data.shape != indices.shape or int(indices.max(initial=0)) >= pixels:
+        if zlib.crc32(content[head.nbytes :].data) != head[-1]:
             return None
-        matrix = csr_array((data, indices, indptr), shape=(cells, pixels))
-    except _DAMAGE:
+    except (OSError, ValueError):
         return None
-    return AreaWeights(source, target, matrix)
+    indptr, indices, data, edge = parts
+    weights = AreaWeights(source, target, csr_array((data, indices, indptr), shape=(cells, pixels)))
+    weights.__dict__["edge"] = edge  # kept with them, since it takes as long as a product
+    return weights
