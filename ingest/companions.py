@@ -33,18 +33,29 @@ def companions(name: str, others: Iterable[str]) -> list[str]:
     others : iterable of str
         Names in the same folder.
     """
-    lower = name.lower()
-    stem, suffix = PurePath(lower).stem, PurePath(lower).suffix
-    wanted = {stem + part for part in _PARTS.get(suffix, ())} | _TABLES.get(lower, frozenset())
+    wanted = _wanted(name)
     return sorted(other for other in others if other.lower() in wanted)
 
 
 def grouped(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the names in a folder that are candidates, each with its companions, in order."""
     everything = sorted(names)
-    found = {name: companions(name, everything) for name in everything}
+    alike: dict[str, list[str]] = {}
+    for name in everything:
+        alike.setdefault(name.lower(), []).append(name)
+    found = {
+        name: sorted(part for lower in _wanted(name) for part in alike.get(lower, ()))
+        for name in everything
+    }
     taken = {part for parts in found.values() for part in parts}
     return {name: parts for name, parts in found.items() if name not in taken}
+
+
+def _wanted(name: str) -> set[str]:
+    """Return the lower-case names that companions of a file of this name would have."""
+    lower = name.lower()
+    stem, suffix = PurePath(lower).stem, PurePath(lower).suffix
+    return {stem + part for part in _PARTS.get(suffix, ())} | _TABLES.get(lower, frozenset())
 
 
 def has_companions(name: str) -> bool:

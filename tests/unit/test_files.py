@@ -11,6 +11,7 @@ import pytest
 
 from ingest import files, zips
 from ingest.candidate import SIDE_FILES, side_file
+from ingest.companions import grouped
 from ingest.files import walk
 
 
@@ -233,3 +234,12 @@ def test_companions_named_beside_their_main_file_are_no_files_of_their_own(tmp_p
             "hwsd.bil": ["HWSD_DATA.csv", "hwsd.hdr"],
         }
     assert [p.name for p in next(walk([tmp_path / "a.SHP"])).companions] == ["A.dbf", "a.shx"]
+
+
+def test_a_folder_is_grouped_without_regard_to_case():
+    names = ["A.SHX", "a.dbf", "a.shp", "B.shp", "b.SHX", "c.prj"]
+    assert grouped(reversed(names)) == {
+        "B.shp": ["b.SHX"],
+        "a.shp": ["A.SHX", "a.dbf"],
+        "c.prj": [],
+    }
