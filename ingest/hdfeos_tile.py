@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ingest.hdfeos import EosGrid, check_upright, described
+from ingest.hdfeos import EosGrid, check_upright, described, short_name
 from ingest.reader import Identity
 from ingest.refusal import refusing
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.grids import Grid, grid, sinusoidal_tile
 from smcatalog.core.time import Period
 
-__all__ = ["TileGranule", "tile_granule"]
+__all__ = ["TileGranule", "TileReader", "tile_granule"]
 
 _RADIUS: Final = 6371007.181
 """Of the sphere of the sinusoidal grid [m]."""
@@ -52,6 +52,32 @@ class TileGranule:
         parts = self.name.split(".")
         subject = ".".join(parts[:_SUBJECT])
         return Identity(source, self.name, self.period, subject, ".".join(parts[_SUBJECT:]))
+
+
+@dataclass(frozen=True, slots=True)
+class TileReader:
+    """What readers of tiles share: they know theirs by the short name inside.
+
+    Parameters
+    ----------
+    source : str
+        The provider's short name.
+    title : str
+        What the source is.
+    """
+
+    source: str
+    title: str
+
+    def identify(self, path: Path, name: str) -> Identity | None:
+        """Recognise the product by the short name inside."""
+        if short_name(path) != self.source:
+            return None
+        return self.granule(path, name).identity(self.source)
+
+    def granule(self, path: Path, name: str) -> TileGranule:
+        """Return which tile and days a file of the product covers, checked."""
+        return tile_granule(path, name)
 
 
 def tile_granule(path: Path, delivered: str = "", *, named_day: bool = False) -> TileGranule:

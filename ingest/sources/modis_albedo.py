@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ingest.hdf4 import Hdf4, hdf4
 from ingest.hdfeos import short_name
 from ingest.hdfeos_globe import GlobeGranule, globe_granule
-from ingest.hdfeos_tile import TileGranule, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
 from ingest.modis import check_shapes, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -49,24 +49,12 @@ _ROWS: Final = 600
 _COLUMNS: Final = 1200
 
 
-@dataclass(frozen=True, slots=True)
-class AlbedoTile:
-    """Reader of the tiles of 500 m.
+class AlbedoTile(TileReader):
+    """Reader of the tiles of 500 m."""
 
-    Parameters
-    ----------
-    source, title : str
-        The provider's short name, and what the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        return tile_granule(path, name, named_day=True).identity(self.source)
+    def granule(self, path: Path, name: str) -> TileGranule:
+        """Return which tile and day a file covers, checked."""
+        return tile_granule(path, name, named_day=True)
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``albedo``, the mean of black- and white-sky, and ``albedo_wsa_b7`` if it is there."""

@@ -8,7 +8,6 @@ bits 5-7 which algorithm was used; *FparExtra_QC* has land and water in bits 0-1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import tile_granule
+from ingest.hdfeos_tile import TileReader, tile_granule
 from ingest.modis import check_shapes, flags, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -45,26 +43,8 @@ _FRESH_WATER: Final = 2
 _SNOW: Final = 1 << 2
 
 
-@dataclass(frozen=True, slots=True)
-class ModisLai:
-    """Reader of the composites of one of the two satellites.
-
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        return tile_granule(path, name).identity(self.source)
+class ModisLai(TileReader):
+    """Reader of the composites of one of the two satellites."""
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``lai`` and ``fapar`` of the composite's days, as far as the file has them."""

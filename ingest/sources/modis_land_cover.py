@@ -8,7 +8,6 @@ larger cell is the share of its area, which a mean of class numbers never is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
 from ingest.modis import check_shapes, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -48,27 +46,15 @@ _SHORTEST: Final = 365
 _LONGEST: Final = 366
 
 
-@dataclass(frozen=True, slots=True)
-class ModisLandCover:
-    """Reader of land cover.
+class ModisLandCover(TileReader):
+    """Reader of land cover."""
 
-    Parameters
-    ----------
-    source, title : str
-        The provider's short name, and what the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
+    def granule(self, path: Path, name: str) -> TileGranule:
+        """Return which tile and year a file covers, checked."""
         granule = tile_granule(path, name)
         if not _SHORTEST <= (granule.period.end - granule.period.start).days <= _LONGEST:
             raise RefusedInput(f"covers {granule.period}, expected a year")
-        return granule.identity(self.source)
+        return granule
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield the classes, and of the functional types the shares."""

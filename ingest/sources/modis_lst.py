@@ -7,15 +7,13 @@ is a value. Everything that identifies a granule is taken from inside, not from 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import TileGranule, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
 from ingest.modis import check_shapes, flags
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -36,29 +34,15 @@ _OTHER_QUALITY: Final = 0b01
 """Mandatory bits: 00 good, 01 other quality, 10 and 11 not produced."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModisLst:
-    """Reader of the daily temperature of one of the two satellites.
+class ModisLst(TileReader):
+    """Reader of the daily temperature of one of the two satellites."""
 
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
+    def granule(self, path: Path, name: str) -> TileGranule:
+        """Return which tile and day a file covers, checked."""
         granule = tile_granule(path, name)
         if granule.period.end - granule.period.start != DAY:
             raise RefusedInput(f"covers {granule.period}, expected one day")
-        return granule.identity(self.source)
+        return granule
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``lst_day`` and ``lst_night``; one that clouds hide altogether is left out."""

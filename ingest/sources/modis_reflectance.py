@@ -8,7 +8,6 @@ here, pixel by pixel, before anything is averaged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 from ingest import indices
 from ingest.checks import within_range
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import TileGranule, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
 from ingest.modis import check_shapes, flags, open_water, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -71,26 +69,8 @@ _DOUBTFUL: Final = ~_UNFIT & (np.arange(16) > 0)
 """Noisy or dead detector, low sun, a constant in place of climatology."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModisReflectance:
-    """Reader of the composites of one of the two satellites.
-
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        return tile_granule(path, name).identity(self.source)
+class ModisReflectance(TileReader):
+    """Reader of the composites of one of the two satellites."""
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndwi``, ``lswi``, ``nsdsi`` and the seven bands, as far as the file has their bands."""

@@ -7,7 +7,6 @@ bits 11-13 of *VI Quality* tell land from water.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.checks import within_range
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import tile_granule
+from ingest.hdfeos_tile import TileReader, tile_granule
 from ingest.modis import flags, open_water
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -40,27 +38,8 @@ _NO_QUALITY: Final = 65535
 _SURFACE: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class ModisVi:
-    """Reader of the composites of one of the two satellites.
-
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        granule = tile_granule(path, name)
-        return granule.identity(self.source)
+class ModisVi(TileReader):
+    """Reader of the composites of one of the two satellites."""
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndvi`` and, where the file has it, ``evi``, of the composite's 16 days."""

@@ -7,7 +7,6 @@ Quality after the legends in the product itself (version 2), brought to the mean
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.checks import within_range
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import tile_granule
+from ingest.hdfeos_tile import TileReader, tile_granule
 from ingest.modis import check_shapes, open_water, set_bits
 from ingest.netcdf import NetCdf, netcdf
 from ingest.reader import Identity, Yield
@@ -42,26 +40,12 @@ _MARGINAL, _SHADOW, _SNOW, _CLOUD, _ESTIMATED, _AVERAGE = 3, 7, 8, 9, 10, 11
 estimated, and one from the average of many years."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViirsVi:
-    """Reader of the composites of a satellite.
-
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
+class ViirsVi(TileReader):
+    """Reader of the composites of a satellite."""
 
     def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if sniff(head(path)) is not Format.HDF5 or short_name(path) != self.source:
-            return None
-        return tile_granule(path, name).identity(self.source)
+        """Recognise the product by the short name inside, in HDF5 alone."""
+        return super().identify(path, name) if sniff(head(path)) is Format.HDF5 else None
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndvi`` and, where the file has it, ``evi``, of the composite's 16 days."""
