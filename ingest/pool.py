@@ -9,6 +9,7 @@ alone: the file is refused and another process goes on behind it.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -21,9 +22,9 @@ from ingest.prepare import Preparer, Result, refused
 from smcatalog.core.errors import SmcatalogError
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerProcess
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-__all__ = ["in_processes"]
+__all__ = ["in_processes", "warm"]
 
 _BREAKDOWNS: Final = {
     -signal.SIGSEGV: "reads where there is no memory",
@@ -32,8 +33,32 @@ _BREAKDOWNS: Final = {
     -signal.SIGFPE: "divides by nought",
     -signal.SIGILL: "goes astray",
 }
+_PRELOAD: Final = (
+    __name__,
+    "ingest.granules",
+    "rio_cogeo.cogeo",
+    "scipy.sparse",
+    "smcatalog.services.layers",
+)
+"""What every process needs, imported once for all."""
 _END: Final = None
 """Said behind the results of a delivery."""
+
+
+def warm() -> None:
+    """Begin to import what the processes will need, in another process; returns at once.
+
+    Called early, it hides a second or two behind whatever comes before the first file.
+    """
+    _context()
+    multiprocessing.forkserver.ensure_running()
+
+
+def _context() -> ForkServerContext:
+    # a fork of this process would share its connections to the database
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOAD))
+    return context
 
 
 def in_processes(
@@ -78,9 +103,7 @@ class _Lane:
         self._start()
 
     def _start(self) -> None:
-        # a fork of this process would share its connections to the database
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, "ingest.granules", "smcatalog.services.layers"])
+        context = _context()
         self._pipe, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
             target=_work, args=(theirs, self._preparer, self._left), daemon=True

@@ -120,6 +120,11 @@ def _ingest(
     Known files are left alone. Unfit files are refused with a reason, the rest goes in; then the exit
     code is 3. A table says what became of every file, or, where they are many, of every source.
     """
+    from ingest.pool import warm
+
+    processes = workers or os.cpu_count() or 1
+    if processes > 1:
+        warm()
     from ingest.service import ingest
 
     done = 0
@@ -132,9 +137,7 @@ def _ingest(
             complain(f"refused: {result.name}: {result.reason}")
 
     with meter("files") as show:
-        report = ingest(
-            open_workspace(context), paths, workers=workers or os.cpu_count() or 1, tell=tell
-        )
+        report = ingest(open_workspace(context), paths, workers=processes, tell=tell)
     if json:
         print_json(report)
     else:

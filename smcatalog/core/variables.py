@@ -96,10 +96,13 @@ class Variable:
             Same shape.
         """
         missing = np.isnan(values)
-        steps = np.rint((np.where(missing, self.offset, values) - self.offset) / self.scale)
-        stored = np.clip(steps, 0, LAYER_NODATA - 1).astype(np.uint16)
-        stored[missing] = LAYER_NODATA
-        return stored
+        # in place: a tile has a million values, and this is done for each of its layers
+        steps = np.subtract(values, self.offset)
+        steps /= self.scale
+        np.rint(steps, out=steps)
+        np.clip(steps, 0, LAYER_NODATA - 1, out=steps)
+        np.copyto(steps, LAYER_NODATA, where=missing)
+        return steps.astype(np.uint16)
 
     def decode(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Turn stored integers into values; `LAYER_NODATA` becomes NaN."""
@@ -123,11 +126,27 @@ VARIABLES: Final[dict[str, Variable]] = {
                  _FRACTION, refinement=Refinement.NEAREST),
         Variable("sm_pm", "m3 m-3", "Soil moisture of the coarse product, evening overpass", 0.0, 1.0,
                  _FRACTION, refinement=Refinement.NEAREST),
+        Variable("sm_1km", "m3 m-3", "Soil moisture at 1 km of a product that has a coarser one too", 0.0, 1.0, _FRACTION,
+                 refinement=Refinement.NEAREST),
+        Variable("sm_saturation", "percent", "Soil moisture of the coarse product, share of saturation", 0.0, 100.0, 0.002,
+                 refinement=Refinement.NEAREST),
+        *(
+            Variable(f"sm_{top}_{bottom}cm", "m3 m-3", f"Soil moisture of a reference product, {top}-{bottom} cm", 0.0, 1.0,
+                     _FRACTION, refinement=Refinement.NEAREST)
+            for top, bottom in ((0, 10), (10, 30), (10, 40), (30, 50), (40, 100), (100, 200))
+        ),
         Variable("sm_surface", "m3 m-3", "Modelled soil moisture, 0-5 cm", 0.0, 1.0, _FRACTION,
                  refinement=Refinement.NEAREST),
         Variable("sm_rootzone", "m3 m-3", "Modelled soil moisture, 0-100 cm", 0.0, 1.0, _FRACTION,
                  refinement=Refinement.NEAREST),
-        Variable("swvl1", "m3 m-3", "Modelled soil moisture, 0-7 cm", 0.0, 1.0, _FRACTION),
+        *(
+            Variable(f"swvl{n}", "m3 m-3", f"Modelled soil moisture, {depths} cm", 0.0, 1.0, _FRACTION)
+            for n, depths in enumerate(("0-7", "7-28", "28-100", "100-289"), 1)
+        ),
+        *(
+            Variable(f"stl{n}", "K", f"Modelled soil temperature, {depths} cm", 180.0, 350.0, 0.01)
+            for n, depths in enumerate(("0-7", "7-28", "28-100", "100-289"), 1)
+        ),
         Variable("lsm", "1", "Land fraction", 0.0, 1.0, _FRACTION),
         Variable("elevation", "m", "Elevation", -500.0, 9000.0, 0.2, -500.0),
         Variable("slope", "degrees", "Slope", 0.0, 90.0, 0.002),
@@ -140,6 +159,8 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("silt", "1", "Silt fraction", 0.0, 1.0, _FRACTION),
         Variable("clay", "1", "Clay fraction", 0.0, 1.0, _FRACTION),
         Variable("bulk_density", "kg m-3", "Bulk density of the soil", 20.0, 2650.0, 0.1),
+        Variable("porosity", "1", "Pores' share of the soil's volume", 0.0, 1.0, _FRACTION),
+        Variable("rock_fragments", "1", "Rock fragments' share of the soil", 0.0, 1.0, _FRACTION),
         Variable("lst_day", "K", "Land surface temperature, day", 180.0, 360.0, 0.01),
         Variable("lst_night", "K", "Land surface temperature, night", 180.0, 360.0, 0.01),
         Variable("ndvi", "1", "Normalized difference vegetation index", -1.0, 1.0, 1 / 20_000, -1.0),
@@ -147,7 +168,10 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("ndwi", "1", "Normalized difference water index, green and near infrared", -1.0, 1.0, 1 / 20_000, -1.0),
         Variable("lswi", "1", "Land surface water index", -1.0, 1.0, 1 / 20_000, -1.0),
         Variable("nsdsi", "1", "Normalized shortwave-infrared difference soil-moisture index", -1.0, 1.0, 1 / 20_000, -1.0),
+        Variable("nmdi", "1", "Normalized multi-band drought index", -1.0, 1.0, 1 / 20_000, -1.0),
         Variable("lai", "m2 m-2", "Leaf area index", 0.0, 10.0, 0.001),
+        Variable("lai_high", "m2 m-2", "Modelled leaf area index of high vegetation", 0.0, 10.0, 0.001),
+        Variable("lai_low", "m2 m-2", "Modelled leaf area index of low vegetation", 0.0, 10.0, 0.001),
         Variable("fapar", "1", "Absorbed fraction of photosynthetically active radiation", 0.0, 1.0, _FRACTION),
         *(
             Variable(name, "1", f"Surface reflectance, {title}", -0.01, 1.6, 1 / 40_000, -0.01)
@@ -175,11 +199,16 @@ VARIABLES: Final[dict[str, Variable]] = {
                  kind=Kind.CLASSES, refinement=Refinement.NEAREST),
         Variable("climate_zone", "1", "Climate zone, classes of Koeppen and Geiger", 1.0, 30.0, 1.0,
                  kind=Kind.CLASSES, refinement=Refinement.NEAREST),
-        Variable("precipitation", "mm d-1", "Precipitation", 0.0, 2000.0, 0.1),
+        # half an hour's rain can be that of 270 mm in an hour
+        Variable("precipitation", "mm d-1", "Precipitation", 0.0, 6500.0, 0.1),
+        Variable("pdsi", "1", "Palmer drought severity index", -20.0, 20.0, 0.001, -20.0),
         Variable("air_temperature", "degC", "Air temperature at 2 m, daily mean", -90.0, 60.0, 0.01, -100.0),
+        Variable("dew_point", "degC", "Dew point at 2 m, daily mean", -100.0, 50.0, 0.01, -100.0),
         Variable("vpd", "hPa", "Vapour pressure deficit", 0.0, 120.0, 0.01),
         Variable("solar_radiation", "MJ m-2 d-1", "Solar radiation", 0.0, 60.0, 0.01),
         Variable("evapotranspiration", "mm d-1", "Actual evapotranspiration", 0.0, 50.0, 0.001),
+        Variable("evaporation", "mm d-1", "Evaporation of all kinds, less dew", -20.0, 60.0, 0.002, -20.0),
+        Variable("potential_evaporation", "mm d-1", "Potential evaporation", -20.0, 100.0, 0.002, -20.0),
         Variable("vv", "dB", "Radar backscatter (sigma nought), VV", -60.0, 30.0, 0.002, -60.0,
                  averaging=Averaging.POWER),
         Variable("vh", "dB", "Radar backscatter (sigma nought), VH", -60.0, 30.0, 0.002, -60.0,
