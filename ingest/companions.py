@@ -16,6 +16,7 @@ _PARTS: Final[dict[str, frozenset[str]]] = {
     ".shp": frozenset({".shx", ".dbf", ".prj", ".cpg", ".sbn", ".sbx", ".qix", ".shp.xml"}),
     ".bil": frozenset({".hdr", ".prj", ".blw", ".clr", ".stx"}),
     ".asc": frozenset({".prj"}),
+    ".csv": frozenset({".toml"}),
 }
 """By the main file's suffix, the suffixes of what shares its stem."""
 

@@ -25,7 +25,15 @@ from ingest.tiff import check_whole
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.grids import Grid
 
-__all__ = ["MOST_PIXELS", "check_band", "geotiff", "grid_of", "opened", "read_band"]
+__all__ = [
+    "MOST_PIXELS",
+    "check_band",
+    "check_projection",
+    "geotiff",
+    "grid_of",
+    "opened",
+    "read_band",
+]
 
 MOST_PIXELS: Final = 200_000_000
 """Pixels of a file that is read whole."""
@@ -84,8 +92,10 @@ def _broken(driver: str) -> str:
     return f"is a broken or truncated {_TITLES[driver]}"
 
 
-def check_band(file: Any, *, crs: str | None = None, most: int | None = None) -> None:
-    """Check that an open file has one band, a place on Earth and a size that can be read.
+def check_band(
+    file: Any, *, crs: str | None = None, most: int | None = None, bands: int = 1
+) -> None:
+    """Check that an open file has its bands, a place on Earth and a size that can be read.
 
     Parameters
     ----------
@@ -93,6 +103,8 @@ def check_band(file: Any, *, crs: str | None = None, most: int | None = None) ->
         Reference system of files that do not say theirs.
     most : int, optional
         Pixels that can be read; default: those of a file that is read whole.
+    bands : int
+        How many it has.
 
     Raises
     ------
@@ -101,8 +113,8 @@ def check_band(file: Any, *, crs: str | None = None, most: int | None = None) ->
     """
     most = MOST_PIXELS if most is None else most
     with refusing(_broken(file.driver), _FAULTS):
-        if file.count != 1:
-            raise RefusedInput(f"has {file.count} bands, expected one")
+        if file.count != bands:
+            raise RefusedInput(f"has {file.count} bands, expected {'one' if bands == 1 else bands}")
         if file.crs is None and crs is None:
             raise RefusedInput("has no coordinate reference system: write it with gdal_edit -a_srs")
         if file.transform == Affine.identity():
@@ -133,12 +145,7 @@ def grid_of(file: Any, *, crs: str | None = None) -> Grid:
         When the raster is turned, mirrored or not on Earth.
     """
     t = file.transform
-    if max(abs(t.b), abs(t.d)) > _TURN * max(abs(t.a), abs(t.e)):
-        raise RefusedInput("is turned against its coordinate axes: warp it first (gdalwarp)")
-    if not np.isfinite([*t]).all() or t.a <= 0 or t.e == 0:
-        raise RefusedInput(
-            "has columns that do not run from west to east: warp it first (gdalwarp)"
-        )
+    _check_axes(t)
     dx, dy = round(t.a, 12), round(abs(t.e), 12)
     rows, columns = file.height, file.width
     west, north = t.c, t.f if t.e < 0 else t.f + rows * t.e
@@ -161,15 +168,26 @@ def grid_of(file: Any, *, crs: str | None = None) -> Grid:
     return grid
 
 
+def _check_axes(t: Affine) -> None:
+    if max(abs(t.b), abs(t.d)) > _TURN * max(abs(t.a), abs(t.e)):
+        raise RefusedInput("is turned against its coordinate axes: warp it first (gdalwarp)")
+    if not np.isfinite([*t]).all() or t.a <= 0 or t.e == 0:
+        raise RefusedInput(
+            "has columns that do not run from west to east: warp it first (gdalwarp)"
+        )
+
+
 def read_band(
-    file: Any, rows: slice = slice(None), columns: slice = slice(None)
+    file: Any, rows: slice = slice(None), columns: slice = slice(None), *, band: int = 1
 ) -> NDArray[np.float32]:
-    """Read the band of an open file, or a part of it.
+    """Read a band of an open file, or a part of it.
 
     Parameters
     ----------
     rows, columns : slice
         Of the grid, row 0 northernmost; default: all.
+    band : int
+        Its number, from 1 on.
 
     Returns
     -------
@@ -189,12 +207,12 @@ def read_band(
         if upwards:
             first, last = file.height - last, file.height - first
         window = Window(left, first, right - left, last - first)
-        band = file.read(1, masked=True, window=window)
-        scale, offset = file.scales[0], file.offsets[0]
-    wide = np.float32 if band.dtype.itemsize <= 2 or band.dtype.kind == "f" else np.float64  # noqa: PLR2004
-    values = np.ma.getdata(band).astype(wide)
+        read = file.read(band, masked=True, window=window)
+        scale, offset = file.scales[band - 1], file.offsets[band - 1]
+    wide = np.float32 if read.dtype.itemsize <= 2 or read.dtype.kind == "f" else np.float64  # noqa: PLR2004
+    values = np.ma.getdata(read).astype(wide)
     with np.errstate(invalid="ignore"):
-        values[np.ma.getmaskarray(band) | ~(np.abs(values) < _FILL)] = np.nan
+        values[np.ma.getmaskarray(read) | ~(np.abs(values) < _FILL)] = np.nan
     if scale == 0 or not np.isfinite([scale, offset]).all():
         raise RefusedInput(
             f"declares a scale factor of {scale:g} and an offset of {offset:g}: damaged, or written wrongly; "
@@ -203,3 +221,28 @@ def read_band(
     if (scale, offset) != (1.0, 0.0):
         values = values * scale + offset
     return (values[::-1] if upwards else values).astype(np.float32)
+
+
+def check_projection(file: Any, crs: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return west and north edge, width and height of cells of a raster in one reference system, row 0 northernmost.
+
+    Parameters
+    ----------
+    crs : str
+        The only one that it may be in.
+
+    Raises
+    ------
+    RefusedInput
+        When it is in another one, turned or mirrored.
+    """
+    with refusing("has an unknown coordinate reference system", _FAULTS):
+        wanted = rasterio.CRS.from_user_input(crs)
+        if file.crs != wanted and file.crs.to_epsg() != wanted.to_epsg():
+            raise RefusedInput(
+                f"is in {file.crs.to_string()[:60]}, expected {crs}: fetch it as its provider delivers it"
+            )
+    t = file.transform
+    _check_axes(t)
+    north = t.f if t.e < 0 else t.f + file.height * t.e
+    return (t.c, north), (t.a, abs(t.e))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,10 +47,13 @@ class NetCdf:
         Those of the root group.
     groups : tuple of str
         Names of the groups below the root.
+    attributes : mapping of str to the library's value
+        What the file says of itself as a whole.
     """
 
     variables: Mapping[str, Any]
     groups: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
@@ -69,6 +73,13 @@ class NetCdf:
         with refusing(_BROKEN):
             return tuple(int(n) for n in self.variables[name].shape)
 
+    def whole_numbers(self, name: str) -> bool:
+        """Say whether a variable is stored as whole numbers."""
+        with refusing(_BROKEN):
+            variable = self.variables[name]
+            stored = variable.dtype if isinstance(variable, h5py.Dataset) else variable.data.dtype
+            return bool(stored.kind in "iu")
+
     def attribute(self, name: str, attribute: str) -> Any:
         """Return a variable's attribute, text as str and numbers as scalars; None if absent."""
         with refusing(_BROKEN):
@@ -81,6 +92,16 @@ class NetCdf:
             if isinstance(value, np.ndarray | list) and np.size(value) == 1:
                 value = np.ravel(value)[0]
             return value.decode() if isinstance(value, bytes) else value
+
+    def text(self, attribute: str) -> str:
+        """Return a text that the file says of itself as a whole; empty if absent or no text."""
+        with refusing(_BROKEN):
+            value = self.attributes.get(attribute)
+            if isinstance(value, np.ndarray | list) and np.size(value) == 1:
+                value = np.ravel(value)[0]
+            if isinstance(value, bytes):
+                value = value.decode()
+            return value.strip("\0 ") if isinstance(value, str) else ""
 
     def values(self, name: str, part: Any = ...) -> NDArray[np.float64]:
         """Read a variable or a part of it: fill becomes NaN, scale and offset are applied.
@@ -135,8 +156,13 @@ class NetCdf:
             )
         return scale, offset
 
-    def times(self, name: str) -> NDArray[np.datetime64]:
+    def times(self, name: str, *, calendar: str | None = None) -> NDArray[np.datetime64]:
         """Read a CF time coordinate.
+
+        Parameters
+        ----------
+        calendar : str, optional
+            The one that is meant, whatever the file names.
 
         Returns
         -------
@@ -152,9 +178,9 @@ class NetCdf:
         match = _UNITS.match(str(units))
         if not match:
             raise RefusedInput(f"the unit of {name} is {units!r}, not '… since a day' in UTC")
-        calendar = str(self.attribute(name, "calendar") or "")
-        if calendar.lower() not in _CALENDARS:
-            raise RefusedInput(f"{name} counts in the calendar {calendar!r}, which has other days")
+        told = str(calendar or self.attribute(name, "calendar") or "")
+        if told.lower() not in _CALENDARS:
+            raise RefusedInput(f"{name} counts in the calendar {told!r}, which has other days")
         counts = self.values(name)
         seconds = counts * _SECONDS[match["step"]]
         if counts.ndim != 1 or not np.isfinite(seconds).all() or (abs(seconds) > 1e11).any():  # noqa: PLR2004 - 3000 years
@@ -217,15 +243,25 @@ def netcdf(path: Path, group: str = "") -> Iterator[NetCdf]:
                 items = {str(name): place[name] for name in place}
                 variables = {k: v for k, v in items.items() if isinstance(v, h5py.Dataset)}
                 groups = tuple(k for k in items if k not in variables)
+                attributes: Mapping[str, Any] = file.attrs
             else:
-                variables, groups = dict(file.variables), ()
-        yield NetCdf(variables, groups)
+                variables, groups, attributes = dict(file.variables), (), file._attributes  # noqa: SLF001
+        yield NetCdf(variables, groups, attributes)
     finally:
         file.close()
 
 
 def variables_of(path: Path) -> frozenset[str]:
     """Return the names of a NetCDF file's variables; none when it is broken or of another format."""
+    try:
+        state = path.stat()
+    except OSError:
+        return frozenset()
+    return _variables(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)  # each of the readers asks for those of the same file
+def _variables(path: Path, size: int, modified_ns: int) -> frozenset[str]:  # noqa: ARG001 - the key of the cache
     try:
         with netcdf(path) as file:
             return file.names

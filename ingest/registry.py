@@ -13,23 +13,34 @@ from ingest.netcdf import netcdf
 from ingest.reader import Identity, Reader
 from ingest.sniff import Format, first_line, head, sniff
 from ingest.sources import (
+    amsr2,
+    amsr_nn,
+    cci,
     csdl,
     era5,
     hwsd,
+    imerg,
+    lai_reprocessed,
+    ldas,
     modis_albedo,
     modis_lai,
     modis_land_cover,
     modis_lst,
+    modis_lst21,
+    modis_nadir,
     modis_reflectance,
     modis_vi,
     rasters,
     smap,
+    smap_1km,
     smap_points,
+    somo,
     srtm,
+    terraclimate,
     viirs_vi,
     zones,
 )
-from ingest.stations import ismn, tables
+from ingest.stations import ismn, mapped, tables
 from smcatalog.core.errors import RefusedInput, SmcatalogError
 
 __all__ = ["READERS", "identify"]
@@ -37,21 +48,33 @@ __all__ = ["READERS", "identify"]
 READERS: Final[tuple[Reader, ...]] = (
     *smap.READERS,
     smap_points.READER,
-    era5.READER,
+    *era5.READERS,
     *rasters.READERS,
     *modis_lst.READERS,
+    *modis_lst21.READERS,
     *modis_vi.READERS,
     *modis_albedo.READERS,
     *modis_land_cover.READERS,
     *modis_lai.READERS,
+    lai_reprocessed.READER,
     *modis_reflectance.READERS,
+    *modis_nadir.READERS,
     *viirs_vi.READERS,
     *srtm.READERS,
     hwsd.READER,
     csdl.READER,
+    *cci.READERS,
+    amsr_nn.READER,
+    amsr2.READER,
+    *imerg.READERS,
+    *ldas.READERS,
+    smap_1km.READER,
+    somo.READER,
+    terraclimate.READER,
     zones.READER,
     ismn.READER,
     tables.READER,
+    mapped.READER,
 )
 """Every reader; listed here a reader is tested by the contract."""
 
@@ -155,7 +178,8 @@ def _unknown_text(candidate: Candidate, line: str) -> str:
         )
         return (
             "is a CSV whose header or name is not one of the declared ones: "
-            f"found {', '.join(found)[:200]}; expected {expected}"
+            f"found {', '.join(found)[:200]}; expected {expected}; or say what its columns mean in a "
+            f"{candidate.delivered[:-4]}.toml beside it"
         )
     if is_ascii_grid(line.encode() + b"\n"):
         return (

@@ -40,6 +40,8 @@ _KNOWN: Final = "known"
 _REFUSED: Final = "refused"
 _WORTH: Final = 4
 """Files for which it pays to start another process."""
+_MANY: Final = 32
+"""Files for which it pays to read in one process and to write in another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,31 @@ def ingest(
     names = _names(found)
     known = transaction(workspace.engine, lambda connection: known_files(connection, names))
     preparer = partial(Preparer, workspace.store.root, workspace.settings.cache, frozenset(known))
-    processes = min(workers, len(found) // _WORTH)
+    processes = _processes(workers, found, len(names))
     results = []
     for result in (
         in_processes(preparer, found, processes)
-        if processes > 1
+        if processes
         else _in_this_process(preparer(), found)
     ):
         file = _recorded(workspace, result)
         tell(file)
         results.append(file)
     return IngestReport(tuple(results))
+
+
+def _processes(workers: int, found: list[Candidate], files: int) -> int:
+    """Return in how many processes files are prepared; 0 for this one.
+
+    A delivery goes to one process. Of a single zip with many files the one is worth it too: it reads on
+    while this process writes to the database.
+    """
+    if workers <= 1:
+        return 0
+    processes = min(workers, len(found) // _WORTH)
+    if processes > 1:
+        return processes
+    return int(files >= _MANY)
 
 
 def _names(found: Iterable[Candidate]) -> set[str]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ingest.places import check_degrees
 from smcatalog.core.errors import RefusedInput
-from smcatalog.core.grids import Grid
+from smcatalog.core.grids import Grid, grid
 
-__all__ = ["BLOCK", "blocks", "degree_grid", "global_window"]
+__all__ = ["BLOCK", "blocks", "degree_grid", "ease_window", "global_window"]
 
 BLOCK: Final = 10.0
 """Degrees along a block's edges: 1200 cells of 30 arc seconds, as many as a MODIS tile of 1 km has."""
@@ -64,9 +64,61 @@ def global_window(
     RefusedInput
         When its cells are not those of the globe's grid, or not on the globe.
     """
-    (west, north), (dx, dy), (rows, columns) = corner, step, shape
-    left, top = (west + 180) * per_degree, (90 - north) * per_degree
-    right, bottom = left + columns * dx * per_degree, top + rows * dy * per_degree
+    (west, north), (dx, dy) = corner, step
+    start = (west + 180) * per_degree, (90 - north) * per_degree
+    whole = Grid.latlon(-180, 90, 1 / per_degree, (180 * per_degree, 360 * per_degree))
+    return _part(
+        whole, start, (dx * per_degree, dy * per_degree), shape, corner,
+        f"global grid of 1/{per_degree} degree",
+    )  # fmt: skip
+
+
+def ease_window(
+    corner: tuple[float, float], step: tuple[float, float], shape: tuple[int, int], base: str
+) -> Grid:
+    """Return the part of a global EASE-Grid 2.0 that a raster covers.
+
+    Parameters
+    ----------
+    corner : (float, float)
+        West and north edge [m].
+    step : (float, float)
+        Width and height of cells [m], positive.
+    shape : (int, int)
+        Rows, columns.
+    base : str
+        Name of the global grid.
+
+    Raises
+    ------
+    RefusedInput
+        When its cells are not those of the grid, or beyond it.
+    """
+    (west, north), (dx, dy) = corner, step
+    whole = grid(base)
+    t = whole.transform
+    start = (west - t.c) / t.a, (north - t.f) / t.e
+    name = f"EASE-Grid 2.0 of {t.a / 1000:.0f} km"
+    return _part(whole, start, (dx / t.a, -dy / t.e), shape, corner, name)
+
+
+def _part(
+    whole: Grid,
+    start: tuple[float, float],
+    size: tuple[float, float],
+    shape: tuple[int, int],
+    corner: tuple[float, float],
+    name: str,
+) -> Grid:
+    """Return the window of a grid at a corner and with cells that are told in cells of the grid.
+
+    Raises
+    ------
+    RefusedInput
+        When they are not whole ones, or not on the grid.
+    """
+    (left, top), (rows, columns) = start, shape
+    right, bottom = left + columns * size[0], top + rows * size[1]
     if not np.isfinite([left, top, right, bottom]).all():
         raise RefusedInput("has a corner or cells that are no numbers: a damaged header")
     column, row = round(left), round(top)
@@ -75,13 +127,14 @@ def global_window(
     )
     if stray > _STRAY:
         raise RefusedInput(
-            f"its {rows} x {columns} cells are not those of the global grid of 1/{per_degree} degree (off "
-            f"by {stray:.2f} cells): shifted or resampled; cut it along its cells (gdal_translate -srcwin)"
+            f"its {rows} x {columns} cells are not those of the {name} (off by {stray:.2f} cells): shifted or "
+            "resampled; cut it along its cells (gdal_translate -srcwin)"
         )
-    height, width = 180 * per_degree, 360 * per_degree
+    height, width = whole.shape
     if min(row, column) < 0 or row + rows > height or column + columns > width:
-        raise RefusedInput(f"its corner {west:g}, {north:g} or its far end is not on the globe")
-    whole = Grid.latlon(-180, 90, 1 / per_degree, (height, width))
+        west, north = corner
+        where = "the globe" if whole.crs.geographic else f"the {name}"
+        raise RefusedInput(f"its corner {west:g}, {north:g} or its far end is not on {where}")
     return whole.window(slice(row, row + rows), slice(column, column + columns))
 
 

@@ -206,20 +206,25 @@ _CLIMATE: Final = (
         ),
         step=0.25,
     ),
-    ClimateOffer(
-        "C3S-SM",
-        "satellite-soil-moisture",
-        (
-            Part("combined", ("sm",), {
-                "variable": ["volumetric_surface_soil_moisture"],
-                "type_of_sensor": ["combined_passive_and_active"],
-                "time_aggregation": ["day_average"],
-                "type_of_record": ["cdr"],
-                "version": ["v202312"],
-            }),
-        ),
-        member=r"C3S-SOILMOISTURE-.*-(?P<day>\d{8})\d{6}-.*\.nc",
-        suffix=".zip",
+    *(
+        ClimateOffer(
+            f"C3S-SM-{kind}",
+            "satellite-soil-moisture",
+            (
+                Part(kind.lower(), ("sm",), {
+                    "variable": ["volumetric_surface_soil_moisture"],
+                    "type_of_sensor": [sensors],
+                    "time_aggregation": ["day_average"],
+                    "type_of_record": ["cdr"],
+                    "version": ["v202312"],
+                }),
+            ),
+            member=rf"C3S-SOILMOISTURE-.*-{kind}-.*-(?P<day>\d{{8}})\d{{6}}-.*\.nc",
+            suffix=".zip",
+        )
+        for kind, sensors in (
+            ("COMBINED", "combined_passive_and_active"), ("PASSIVE", "passive"),
+        )
     ),
 )  # fmt: skip
 

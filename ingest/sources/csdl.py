@@ -1,9 +1,9 @@
 """China soil dataset for land surface modelling, Shangguan et al. (2013), JAMES 5, doi:10.1002/jame.20026.
 
-NetCDF, a file for each property (``SA.nc``, ``SI.nc``, ``CL.nc``, ``BD.nc`` …), 30 arc seconds, eight layers down to 2.296 m
+NetCDF, a file for each property (``SA.nc``, ``SI.nc``, ``CL.nc``, ``BD.nc``, ``POR.nc``, ``GRAV.nc`` …), 30 arc seconds, eight layers down to 2.296 m
 whose bounds are those of the Common Land Model. The layout that is read: one variable over (depth, latitude, longitude), called as
 the property; ``depth`` says where each layer ends, in centimetres or metres; the variable's ``units`` say whether it is in percent
-of weight, or in g/cm3, hundredths of that or kg m-3; fill as it is declared, or -999 or -100 where nothing is.
+of weight or volume, a fraction of volume, or in g/cm3, hundredths of that or kg m-3; fill as it is declared, or -999 or -100 where nothing is.
 
 Not to be mixed up with the dataset of 2012 (Geoderma 171-172), which has sand and clay of 0 to 30 cm as GeoTIFF: that is declared in
 ``rasters.toml`` as CSCD; nor with the global dataset of 2014 (GSDE) in the same layout, which is another source.
@@ -54,6 +54,11 @@ _PERCENT: Final = dict.fromkeys(
     ("%", "percent", "%ofweight", "percentofweight", "weight%", "%weight", "%(weight)", "g/100g"),
     0.01,
 )
+_VOLUME: Final = {
+    **_PERCENT,
+    **dict.fromkeys(("cm3/cm3", "cm^3/cm^3", "cm3cm-3", "m3/m3", "m3m-3", "1"), 1.0),
+    **dict.fromkeys(("%ofvolume", "percentofvolume", "vol%", "%vol", "volume%"), 0.01),
+}
 _GRAMS: Final = ("g/cm3", "g/cm^3", "g/cm**3", "gcm-3", "gcm^-3")
 _DENSITY: Final = {
     **dict.fromkeys(_GRAMS, 1000.0),
@@ -89,6 +94,8 @@ PROPERTIES: Final = (
     Property(("SI", "SILT"), variable("silt"), _PERCENT, 0.011),
     Property(("CL", "CLAY"), variable("clay"), _PERCENT, 0.011),
     Property(("BD",), variable("bulk_density"), _DENSITY, 100.0),
+    Property(("POR", "POROSITY"), variable("porosity"), _VOLUME, 0.011),
+    Property(("GRAV", "GRAVEL"), variable("rock_fragments"), _VOLUME, 0.011),
 )
 """What is read; further ones are a line each."""
 _BY_NAME: Final = {name: what for what in PROPERTIES for name in what.names}

@@ -28,11 +28,16 @@ _TOPSOIL: Final = 4
 _DEEPER: Final = 0.05
 """More clay and less sand below the topsoil, as far as there is any."""
 _FILL: Final = -999
+_QUARTZ: Final = 2650.0
+"""Density of the grains [kg m-3]."""
+_FEWEST_ROCKS, _ROCKIEST = 0.03, 0.6
 _FILES: Final = (
     ("SA", "sand content", "% of weight", 100.0),
     ("SI", "silt content", "% of weight", 100.0),
     ("CL", "clay content", "% of weight", 100.0),
     ("BD", "bulk density", "0.01g/cm3", 0.1),
+    ("POR", "porosity", "% of volume", 100.0),
+    ("GRAV", "rock fragment", "% of volume", 100.0),
 )
 """Name, title, unit, and stored steps in a unit of the world."""
 
@@ -45,7 +50,7 @@ class CsdlWriter:
     land : Landscape
         What is mapped, and 0.05° around it. Open water has no soil.
     folder : Path
-        Where ``SA.nc``, ``SI.nc``, ``CL.nc`` and ``BD.nc`` go.
+        Where ``SA.nc``, ``SI.nc``, ``CL.nc``, ``BD.nc``, ``POR.nc`` and ``GRAV.nc`` go.
     """
 
     def __init__(self, land: Landscape, folder: Path) -> None:
@@ -54,8 +59,16 @@ class CsdlWriter:
         top = (soil["sand"], soil["silt"], soil["clay"])
         moved = np.minimum(_DEEPER, top[0])
         below = (top[0] - moved, top[1], top[2] + moved)
+        dense, rocks = bulk_density(top[0]), _rocks(land, grid)
+        upper_all = (*top, dense, 1 - dense / _QUARTZ, rocks)
+        lower_all = (
+            *below,
+            dense + 100,
+            1 - (dense + 100) / _QUARTZ,
+            np.minimum(1.3 * rocks, _ROCKIEST),
+        )
         for (name, title, unit, steps), upper, lower in zip(
-            _FILES, (*top, bulk_density(top[0])), (*below, bulk_density(top[0]) + 100), strict=True
+            _FILES, upper_all, lower_all, strict=True
         ):
             layers = [upper] * _TOPSOIL + [lower] * (len(_ENDS) - _TOPSOIL)
             stored = np.stack([np.where(wet, _FILL, np.rint(layer * steps)) for layer in layers])
@@ -67,6 +80,13 @@ class CsdlWriter:
 
     def end(self) -> None:
         """Do nothing: all is written."""
+
+
+def _rocks(land: Landscape, grid: Grid) -> NDArray[np.float64]:
+    """Return the share of stones: few on the plains, many where the ground is high above them."""
+    height = land.ground.elevation(grid) - land.ground.preset.lowland
+    steep = np.clip(height / max(land.ground.preset.relief, 1.0), 0.0, 3.0)
+    return np.asarray(np.minimum(_FEWEST_ROCKS + 0.12 * steep, _ROCKIEST))
 
 
 def _write(path: Path, what: tuple[str, str, str], stored: NDArray[np.int16], grid: Grid) -> None:

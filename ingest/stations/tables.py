@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.esri import beside
 from ingest.reader import Identity, Yield
 from ingest.refusal import refusing
 from ingest.sniff import Format, first_line, head, sniff
@@ -152,10 +153,13 @@ class StationTables:
         return None
 
     def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise a table by its name; its header must then be the declared one."""
+        """Recognise a table by its name; its header must then be the declared one.
+
+        A table with a declaration of its own beside it is none of these.
+        """
         found = self._find(name)
         start = head(path)
-        if found is None or sniff(start) is not Format.TEXT:
+        if found is None or sniff(start) is not Format.TEXT or _declared_apart(path):
             return None
         _check_header(found[0], next(csv.reader([first_line(start)]), []))
         return Identity(self.source, name.removesuffix(".csv"))
@@ -171,6 +175,11 @@ class StationTables:
             yield from _sites(declaration, rows)
         else:
             yield _series(declaration, declaration.values, match["station"], rows)
+
+
+def _declared_apart(path: Path) -> bool:
+    """Say whether a declaration of its own lies beside a table."""
+    return beside(path, f"{path.stem}.toml") is not None
 
 
 def _check_header(declaration: Declaration, header: list[str]) -> None:

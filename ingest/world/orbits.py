@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from smcatalog.core.time import utc_midnight
 
-__all__ = ["SMAP", "Orbit", "Overpass", "passes"]
+__all__ = ["AMSR2", "SMAP", "Orbit", "Overpass", "passes"]
 
 _EARTH_KM: Final = 6371.0
 _HOURS: Final = 24.0
@@ -80,6 +80,17 @@ SMAP: Final = Orbit(
     epoch=datetime(2015, 8, 11, 1, 56, 40, tzinfo=UTC),
 )
 """Soil Moisture Active Passive (Entekhabi et al., 2010)."""
+
+AMSR2: Final = Orbit(
+    inclination=98.2,
+    ascending_hour=13.5,
+    orbits=233,
+    days=16,
+    swath=1450.0,
+    # where it is in its cycle matters to nobody
+    epoch=datetime(2012, 7, 3, 0, 0, tzinfo=UTC),
+)
+"""Advanced Microwave Scanning Radiometer 2 on GCOM-W, in the A-Train (Imaoka et al., 2010)."""
 
 
 def passes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,3 +102,14 @@ class StationSeries:
         lengths = {len(a) for a in (self.times, self.values, self.flags, self.good)}
         if len(lengths) != 1:
             raise UsageError(f"the arrays of {self.site.station} differ in length: {lengths}")
+
+    def part(self, start: int, end: int) -> StationSeries:
+        """Return the observations from one index up to another."""
+        at = slice(start, end)
+        return replace(
+            self,
+            times=self.times[at],
+            values=self.values[at],
+            flags=self.flags[at],
+            good=self.good[at],
+        )

@@ -102,7 +102,8 @@ class Variable:
         np.rint(steps, out=steps)
         np.clip(steps, 0, LAYER_NODATA - 1, out=steps)
         np.copyto(steps, LAYER_NODATA, where=missing)
-        return steps.astype(np.uint16)
+        stored: NDArray[np.uint16] = steps.astype(np.uint16)
+        return stored
 
     def decode(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Turn stored integers into values; `LAYER_NODATA` becomes NaN."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from smcatalog.core.stations import Site, StationSeries
+from smcatalog.core.texts import kinds_of
 from smcatalog.database.matchups import forget_station
 from smcatalog.database.models import Network, Observation, Sensor, Station
 
@@ -20,7 +18,7 @@ __all__ = ["SAME_SITE_METRES", "record_series", "record_site"]
 SAME_SITE_METRES: Final = 100.0
 """Stations of two networks closer than this are one site under two names."""
 
-_ROWS_AT_ONCE: Final = 4096
+_ROWS_AT_ONCE: Final = 65_536
 
 
 def record_site(connection: Connection, site: Site) -> int:
@@ -99,11 +97,14 @@ def record_series(connection: Connection, series: StationSeries) -> int:
     sensor_id = _sensor(connection, station_id, series)
     if len(series.times) == 0:
         return 0
-    years = series.times.astype("datetime64[Y]").astype(int) + 1970
-    for year in range(int(years.min()), int(years.max()) + 1):
-        connection.execute(
-            text("SELECT smcatalog.ensure_observation_partition(:year)"), {"year": year}
-        )
+    years = series.times[[0, -1]].astype("datetime64[Y]").astype(int) + 1970
+    connection.execute(
+        text(
+            "SELECT smcatalog.ensure_observation_partition(y) "
+            "FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) y"
+        ),
+        {"first": int(years[0]), "last": int(years[1])},
+    )
     first, last = (t.item().isoformat() + "Z" for t in (series.times[0], series.times[-1]))
     connection.execute(
         text("""
@@ -133,32 +134,60 @@ def _sensor(connection: Connection, station_id: int, series: StationSeries) -> i
     return sensor_id
 
 
-def _lines(sensor_id: int, series: StationSeries) -> Iterator[str]:
-    """Yield COPY text lines: sensor, time, value, good, flag."""
-    times: NDArray[np.str_] = np.datetime_as_string(series.times.astype("datetime64[s]"))
-    values = np.char.mod("%.9g", series.values.astype(np.float64))
-    good = np.where(series.good, "t", "f")
-    rows = zip(times.tolist(), values.tolist(), good.tolist(), series.flags.tolist(), strict=True)
-    for time, value, ok, flag in rows:
-        shown = _escape(flag) if flag else "\\N"
-        yield f"{sensor_id}\t{time}Z\t{value}\t{ok}\t{shown}\n"
+_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
+_EPOCH: Final = np.datetime64("2000-01-01T00:00:00", "s")
+_MICROSECONDS: Final = 1_000_000
+_ROW: Final = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("sensor_length", ">i4"), ("sensor", ">i8"),
+        ("time_length", ">i4"), ("time", ">i8"),
+        ("value_length", ">i4"), ("value", ">f4"),
+        ("good_length", ">i4"), ("good", "u1"),
+        ("flag_length", ">i4"),
+    ]
+)  # fmt: skip
+"""A row in PostgreSQL's binary format of COPY, up to the text of its flag."""
+_NULL: Final = -1
 
 
-def _escape(value: str) -> str:
-    return (
-        value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    )
+def _binary(sensor_id: int, series: StationSeries) -> bytes:
+    """Return the rows of a series in the binary format of COPY."""
+    rows = np.zeros(len(series.times), _ROW)
+    rows["fields"] = 5
+    for name, length in (("sensor", 8), ("time", 8), ("value", 4), ("good", 1)):
+        rows[f"{name}_length"] = length
+    rows["sensor"] = sensor_id
+    since = series.times.astype("datetime64[s]") - _EPOCH
+    rows["time"] = since.astype(np.int64) * _MICROSECONDS
+    rows["value"] = series.values
+    rows["good"] = series.good
+    kinds, index = kinds_of(series.flags)
+    texts = [str(kind).encode() for kind in kinds]
+    rows["flag_length"] = np.array([len(text) or _NULL for text in texts], np.int32)[index]
+    widest = max(len(text) for text in texts)
+    # each row with room for the longest flag, then what is not used left out
+    flags = np.array([list(text.ljust(widest, b"\0")) for text in texts], np.uint8)
+    used = np.arange(widest) < np.array([len(text) for text in texts])[:, None]
+    whole = np.empty((len(rows), _ROW.itemsize + widest), np.uint8)
+    whole[:, : _ROW.itemsize] = rows.view(np.uint8).reshape(len(rows), _ROW.itemsize)
+    whole[:, _ROW.itemsize :] = flags[index]
+    kept = np.ones(whole.shape, bool)
+    kept[:, _ROW.itemsize :] = used[index]
+    return whole[kept].tobytes()
 
 
 def _copy(connection: Connection, sensor_id: int, series: StationSeries) -> None:
     columns = ", ".join(c.name for c in Observation.__table__.columns)
-    lines = _lines(sensor_id, series)
     driver = connection.connection.driver_connection
     if driver is None:
         raise RuntimeError("the connection was closed while observations were written")
     with (
         driver.cursor() as cursor,
-        cursor.copy(f"COPY smcatalog.observations ({columns}) FROM STDIN") as copy,
+        cursor.copy(f"COPY smcatalog.observations ({columns}) FROM STDIN (FORMAT binary)") as copy,
     ):
-        while block := "".join(islice(lines, _ROWS_AT_ONCE)):
-            copy.write(block)
+        copy.write(_HEADER)
+        for start in range(0, len(series.times), _ROWS_AT_ONCE):
+            copy.write(_binary(sensor_id, series.part(start, start + _ROWS_AT_ONCE)))
+        copy.write(_TRAILER)

@@ -139,7 +139,13 @@ def test_folders_and_zips_of_any_alphabet_are_read(sample: Sample, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "sample", [s for s in CHEAP if eos(s) or s.source in {"SPL2SMP", "SPL3SMP", "ERA5"}], ids=str
+    "sample",
+    [
+        s
+        for s in CHEAP
+        if eos(s) or (s.source in {"SPL2SMP", "SPL3SMP", "ERA5"} and "daily" not in s.name)
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_what_says_itself_what_it_is_may_be_called_anything(sample, alphabet, tmp_path):
@@ -199,7 +205,7 @@ def _south_first(
         return values, attributes
     if name == BAND:
         old: Affine = attributes["transform"]
-        south = old.f + old.e * len(values)
+        south = old.f + old.e * values.shape[-2]
         attributes = attributes | {"transform": Affine(old.a, 0, old.c, 0, -old.e, south)}
     return _sloped(values)[..., ::-1, :].copy(), attributes
 

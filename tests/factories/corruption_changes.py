@@ -122,9 +122,10 @@ def moved_into(year: str) -> Spoil:
     days = (date(int(year), 1, 2) - date(2020, 1, 2)).days
 
     def change(name: str, old: np.ndarray, attributes: Attributes):
-        if name not in {"time", "valid_time"}:
+        if name.rpartition("/")[2] not in {"time", "valid_time"}:
             return old, attributes
-        step = 86400 if b"seconds" in np.bytes_(attributes["units"]) else 24
+        unit = np.bytes_(attributes["units"]).split()[0]
+        step = {b"seconds": 86400, b"minutes": 1440, b"hours": 24, b"days": 1}[unit]
         return (old + days * step).astype(old.dtype), attributes
 
     def reword(name: str, text: str) -> str:

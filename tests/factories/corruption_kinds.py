@@ -32,6 +32,7 @@ from tests.factories.corruptions import (
     PAGE,
     YEAR,
     Kind,
+    Spoil,
     accompanied,
     alone,
     attribute,
@@ -62,15 +63,36 @@ from tests.factories.corruptions import (
     values,
     zeros,
 )  # fmt: skip
-from tests.factories.granules import Sample
+from tests.factories.granules import OLD_CEOP_NAME, Sample
 from tests.factories.modis import TILE
 
 HDF4, HDF5, NETCDF3, TIFF, TEXT = Format.HDF4, Format.HDF5, Format.NETCDF3, Format.TIFF, Format.TEXT
 SMAP = ("SPL3SMP", "SPL3SMP_E", "SPL4SMGP", "SPL2SMP")
 POINTS, ERA5, SRTM = "SMAP-36km-points", "ERA5", "SRTMGL3"
 WATER = (*SMAP, POINTS, ERA5)
+MERGED = tuple(
+    f"{maker}-SM-{kind}" for maker in ("ESACCI", "C3S") for kind in ("COMBINED", "PASSIVE")
+)
+VOLUMES = (*MERGED, "ESACCI-SM-cut", "AMSR-NN", "SMAP-1km", "SPL2SMAP_S", "SoMo.ml", "FLDAS-Noah")
+"""Of shares of volume."""
+UNITS = (*MERGED, "ESACCI-SM-ACTIVE", "C3S-SM-ACTIVE", "AMSR-NN", "SPL2SMAP_S", "SoMo.ml", "FLDAS-Noah", "GLDAS-Noah",
+         "GPM_3IMERGDF", "GPM_3IMERGHH")  # fmt: skip
+"""Whose readers look at the unit that is told."""
+LATTICES = (
+    *MERGED,
+    "ESACCI-SM-ACTIVE",
+    "C3S-SM-ACTIVE",
+    "GPM_3IMERGDF",
+    "GPM_3IMERGHH",
+    "GLDAS-Noah",
+    "FLDAS-Noah",
+    "TerraClimate",
+)
+"""On the cells of a grid of the globe, in degrees."""
 LST_TIFF = ("ubESTARFM-LST", "MOD11A1-cloudrm")
 LISTED = "stations.csv"
+LAND = "ERA5-Land"
+DAILY = "2m_temperature_stream-oper_daily-mean.nc"
 GMTED = ("GMTED2010", "GMTED2010-mean", "GMTED2010-median")
 
 SIZE = r"has \d+ bytes(; a tile of SRTM has .*|, and by its header .*)cut off"
@@ -80,11 +102,22 @@ BROKEN = {
     HDF4: "broken or truncated HDF4", HDF5: "broken or truncated (NetCDF/)?HDF5", NETCDF3: "broken or truncated NetCDF",
     TIFF: "broken or truncated GeoTIFF", **BY_SIZE,
     "ISMN": "(line 2|the last line) is .*cut off|is not 'time value flag'.*cut off",
-    "station-table": r"line \d+ has \d fields, the header \d: cut off", "": "broken|truncated|cut|damaged|incomplete",
+    **dict.fromkeys(("station-table", "station-csv"), r"line \d+ has \d fields, the header \d: cut off"), "": "broken|truncated|cut|damaged|incomplete",
 }  # fmt: skip
 """Of a file that ends too soon."""
 NOTHING = r"holds no [\w ]+ at all"
 OUTSIDE = r"\d+ of \d+ values of \w+ are outside .*wrong unit, wrong fill value"
+
+
+OTHER_CELLS = r"cells are not those of the EASE-Grid 2\.0"
+OTHER_SYSTEM = r"is in .*, expected EPSG:6933"
+
+
+def _or_ease(reason: str, ease: str) -> dict[str, str]:
+    """Return reasons of which another holds for rasters on the EASE-Grid 2.0."""
+    return {"AMSR-NN": ease, "SMAP-1km": ease, "": reason}
+
+
 M36_DEGREES = 360 / grid("M36").shape[1]
 CELL_DEGREES = {"SMAP_L3_SM_P_E": M36_DEGREES / 4, "SMAP_L4": M36_DEGREES / 4, "SMAP": M36_DEGREES}  # fmt: skip
 
@@ -98,6 +131,13 @@ def in_lines(sample: Sample) -> bool:
     return of("station-table", "ISMN")(sample)
 
 
+def _ceop(value: str) -> dict[str, Spoil]:
+    """Return spoilers of the values in ISMN's CEOP formats."""
+    return {
+        "COSMOS": lines(r"(0\.19 )\S+", rf"\g<1>{value}"), "SMOSMANIA": lines(r"(U   )\S+", rf"\g<1>{value}"),
+    }  # fmt: skip
+
+
 NOT_A_GRANULE = (
     Kind("empty", "is empty", replaced(b""), every),
     Kind("login page", "HTML page.*login or error page", replaced(PAGE), every),
@@ -106,7 +146,7 @@ NOT_A_GRANULE = (
         b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>Request has expired'
         b"</Message></Error>"), every),
     Kind("service's error", {
-        "station-table": "lacks the columns", **BY_SIZE,
+        "station-table": "lacks the columns", "station-csv": "lacks the columns", **BY_SIZE,
         "": r"text in no known format; it begins: '\{\"error\"",
     }, replaced(b'{"error": "token expired", "status": 401}\n'), every),
     Kind("allocated and never written", {
@@ -123,7 +163,7 @@ NOT_A_GRANULE = (
 CUT = (
     Kind("cut in its first bytes", {
         **BY_SIZE, "ISMN": "text in no known format|no known format",
-        "station-table": "CSV whose header|lacks the columns",
+        "station-table": "CSV whose header|lacks the columns", "station-csv": "lacks the columns",
         "": "no known format",
     }, lambda path: written(path, path.read_bytes()[:3]), but(every, *GMTED)),
     Kind("cut in its superblock", BROKEN, lambda path: written(path, path.read_bytes()[:40]), scientific),
@@ -180,8 +220,8 @@ NAMES_AND_METADATA = (
     Kind("a place without a tile", "there is no such tile", renamed(r"^N37", "N77"), of(SRTM)),
     Kind("a name that is not declared", "matches none of the declared ones", renamed(r"^", "copy of "), of(TIFF)),
     Kind("another depth in the name", r"its name says 0.1\d* to 0.2\d* m below ground, inside it is 0.0\d* to 0.05\d* m: files mixed up",
-         renamed("0.000000_0.050000", "0.100000_0.200000"), of("ISMN")),
-    Kind("another variable in the name", "variable ts is not stored", renamed("_sm_", "_ts_"), of("ISMN")),
+         renamed("0.000000_0.050000", "0.100000_0.200000"), lambda s: s.name.startswith("NET")),
+    Kind("another variable in the name", "variable ts is not stored", renamed("_sm_", "_ts_"), but(of("ISMN"), OLD_CEOP_NAME)),
 )  # fmt: skip
 
 
@@ -189,14 +229,14 @@ CONTENT = (
     Kind("nothing but fill", {"": NOTHING}, measured(filled), scientific),
     Kind("nothing but void", NOTHING, heights(constant(-32768)), of(SRTM)),
     Kind("nothing but fill in its lines", NOTHING, by_sample({
-        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>-9999.0"), "OzNet": lines(r"0\.1\d1", "NA")}),
+        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>-9999.0"), **_ceop("-9999.0"), "OzNet": lines(r"0\.1\d1", "NA")}),
         but(in_lines, LISTED)),
     Kind("not a number", NOTHING, values(constant(np.nan)), real),
     Kind("infinite", f"{NOTHING}|{OUTSIDE}", values(constant(np.inf)), real),
     Kind("not a number in its lines", f"{NOTHING}|not finite numbers", by_sample({
-        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>nan"), "OzNet": lines(r"0\.1\d1", "nan")}), but(in_lines, LISTED)),
-    Kind("words for numbers", "is not 'time value flag'|not a number|impossible coordinates", by_sample({
-        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>dry"), "OzNet": lines(r"0\.1\d1", "dry"),
+        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>nan"), **_ceop("nan"), "OzNet": lines(r"0\.1\d1", "nan")}), but(in_lines, LISTED)),
+    Kind("words for numbers", "is not 'time [\\w ]*value flag'|not a number|impossible coordinates", by_sample({
+        "NET": lines(r"(\d\d:\d\d +)\S+", r"\g<1>dry"), **_ceop("dry"), "OzNet": lines(r"0\.1\d1", "dry"),
         "stations": lines(r"-34\.7283", "south")}), in_lines),
     Kind("Celsius for Kelvin", r"values of lst_\w+ are outside .* K .*wrong unit", by_sample({
         "MOD11A1_": values(added(-273.15)), "ubESTARFM": values(added(-273.15)),
@@ -204,12 +244,12 @@ CONTENT = (
     Kind("Kelvin for Celsius", r"values of air_temperature are outside .* degC .*wrong unit",
          values(added(273.15)), lambda s: "tavg" in s.name),
     Kind("percent for a fraction", r"values of (sm\w*|swvl1|silt) are outside 0 to 1 .*wrong unit", values(multiplied(100)),
-         but(lambda s: of(*WATER)(s) or s.name.startswith("SLT"), NETCDF3)),
+         but(lambda s: of(*WATER, *VOLUMES)(s) or s.name.startswith("SLT"), NETCDF3, DAILY)),
     Kind("percent in its lines", "values of sm are outside 0 to 1 m3 m-3 .*wrong unit", by_sample({
-        "NET": lines(r"(\d\d:\d\d +)0\.(\d\d)", r"\g<1>\g<2>."), "OzNet": lines(r"0\.(1\d)1", r"\g<1>.1")}),
+        "NET": lines(r"(\d\d:\d\d +)0\.(\d\d)", r"\g<1>\g<2>."), **_ceop("20.0"), "OzNet": lines(r"0\.(1\d)1", r"\g<1>.1")}),
         but(in_lines, LISTED)),
-    Kind("another unit declared", r"is in 'kg m-2', expected", attribute(units=np.bytes_("kg m-2")),
-         but(of(*SMAP, ERA5), NETCDF3)),
+    Kind("another unit declared", r"is in 'mol m-2', expected", attribute(units=np.bytes_("mol m-2")),
+         but(of(*SMAP, *UNITS, ERA5, LAND), NETCDF3, TIFF)),
     Kind("decibels for powers", "are negative, expected powers: they are in dB already",
          values(constant(-12.5)), of("Sentinel-1")),
     Kind("bytes in the wrong order", OUTSIDE, heights(lambda old: old.byteswap()), of(SRTM)),
@@ -227,37 +267,41 @@ CONTENT = (
          attribute(scale_factor=float("nan")), but(scientific, "MCD12Q1")),
     Kind("another fill value than declared", {
         "Sentinel-1": "are negative, expected powers.*wrong fill value", "": OUTSIDE,
-    }, measured(foreign_fill), but(scientific, "MOD15A2H", "MYD15A2H")),
+    }, measured(foreign_fill), but(scientific, "MOD15A2H", "MYD15A2H", "AMSR2-L3-SM", "POR.nc")),
     Kind("another void value", OUTSIDE, heights(every_other(-9999)), of(SRTM)),
     Kind("another fill value in its lines", OUTSIDE, by_sample({
-        "NET": lines(r"(0:00 +)\S+", r"\g<1>-777.0"), "OzNet": lines(r"0\.111|NA", "-999")}), but(in_lines, LISTED)),
+        "NET": lines(r"(0:00 +)\S+", r"\g<1>-777.0"), **_ceop("-777.0"), "OzNet": lines(r"0\.111|NA", "-999")}), but(in_lines, LISTED)),
     Kind("what it measures left out", r"has no data set|lacks|holds no|has neither|no known source|has 0 data sets|has no band",
          measured(lambda old, attributes: None), but(scientific, TIFF)),
     Kind("its quality left out", "has no data set|lacks", datasets(
         r"(?i)QC|qual|rank|reliability|state|flag", lambda old: None), but(lambda s: eos(s) or s.source in SMAP,
                                                                     "SPL4SMGP", "MCD43D58")),
     Kind("its coordinates left out", r"lacks|does not|no known source", datasets(
-        r"(?i)latitude|cell_lat", lambda old: None), of(*WATER)),
-    Kind("letters for numbers", r"holds no numbers", measured(as_text), but(scientific, TIFF, NETCDF3)),
+        r"(?i)latitude|cell_lat", lambda old: None), but(of(*WATER), DAILY)),
+    Kind("letters for numbers", {ERA5: "names no unit", LAND: "names no unit", "": "holds no numbers"}, measured(as_text), but(scientific, TIFF, NETCDF3)),
     Kind("complex numbers", "holds complex64, not plain numbers", values(lambda old: old.astype("c8")), of(TIFF)),
     Kind("real numbers for flags", "where bits belong|holds float32", datasets(
         r"(?i)QC|VI Quality|state", lambda old: old.astype("f4")), of("MOD11A1", "MYD11A1", "MOD13A2", "MOD15A2H", "MOD09A1")),
     Kind("another shape than its grid", "has the shape|differ in (length|shape|number)|has the dimensions", values(one_more),
          but(scientific, TIFF, NETCDF3)),
-    Kind("two bands", "has 2 bands, expected one", values(lambda old: np.stack([old, old])), of(TIFF)),
+    Kind("two bands", "has 2 bands, expected one", values(lambda old: np.stack([old, old])), but(of(TIFF), "SMAP-1km")),
     Kind("a field too many", r"line 3 has \d fields, the header \d", lines(r"^(20\S+-02,.*|y8.*)$", r"\g<1>,1"),
          of("station-table")),
     Kind("another header", "lacks the columns", lines("^(.*),lat,", r"\g<1>,latitude,"), of("station-table")),
     Kind("a day twice", "its days do not rise strictly", lines("2020-01-03", "2020-01-01"),
          lambda s: s.name.startswith("OzNet")),
     Kind("an hour twice", "the same hour more than once", datasets(
-        "^(valid_)?time$", lambda old: np.concatenate([old[:1], old[:-1]])), of(ERA5)),
+        "^(valid_)?time$", lambda old: np.concatenate([old[:1], old[:-1]])), of(ERA5, LAND)),
 )  # fmt: skip
 
 PLACE = (
     Kind("moved by a part of a pixel", r"off by 0\.30 (pixels|cells)", moved(0.3), eos),
     # of ERA5 any regular grid is read: nothing inside says where its cells should lie
     Kind("moved by half a cell", "beside the centres of the (36|9) km grid", coordinates_moved("(?i)longitude|cell_lon", {k: v / 2 for k, v in CELL_DEGREES.items()}), of(*SMAP, POINTS)),
+    Kind("moved by a part of a cell", r"cells are not those of the (global grid of 1/\d+ degree|EASE-Grid) .*off by 0\.\d+ cells", datasets(
+        "(^|/)(lon|X)$", lambda old: old + np.asarray(0.3 * (old[1] - old[0]), old.dtype)), of(*LATTICES)),
+    Kind("uneven", "do not rise or fall evenly|neither rises nor falls evenly", datasets(
+        "(^|/)(lat|Y)$", lambda old: np.concatenate([old[1:], old[:1]])), of(*LATTICES, "SoMo.ml")),
     Kind("upside down", {
         "SPL2SMP": "beside the centres", "": "runs? (backwards|from south to north)",
     }, by_sample({
@@ -270,15 +314,15 @@ PLACE = (
          reworded(r"6371007\.181000", "6378137.000000", "StructMetadata"), tile),
     Kind("nowhere", "has no georeference", placed(transform=Affine.identity()), of(TIFF)),
     Kind("without a reference system", "no coordinate reference system", placed(crs=None), but(of(TIFF), "CSCD")),
-    Kind("metres called degrees", "not on Earth", placed(transform=Affine(30, 0, 615000, 0, -30, 6200000)), of(TIFF)),
-    Kind("counted from 0 to 360", "counted from 0 to 360", placed(transform=Affine(0.001, 0, 200, 0, -0.001, 40)),
+    Kind("metres called degrees", _or_ease("not on Earth", OTHER_CELLS), placed(transform=Affine(30, 0, 615000, 0, -30, 6200000)), of(TIFF)),
+    Kind("counted from 0 to 360", _or_ease("counted from 0 to 360", OTHER_CELLS), placed(transform=Affine(0.001, 0, 200, 0, -0.001, 40)),
          of(TIFF)),
-    Kind("degrees called metres", "these are degrees, its reference system .* counts metres", placed(crs="EPSG:32755"), of(TIFF)),
-    Kind("far outside its projection", "nowhere on Earth|not on Earth", placed(
+    Kind("degrees called metres", _or_ease("these are degrees, its reference system .* counts metres", OTHER_SYSTEM), placed(crs="EPSG:32755"), of(TIFF)),
+    Kind("far outside its projection", _or_ease("nowhere on Earth|not on Earth", OTHER_SYSTEM), placed(
         crs="EPSG:32755", transform=Affine(30, 0, 9e8, 0, -30, 9e8)), of(TIFF)),
-    Kind("in a system of its own", "nobody knows the way .* to degrees|unknown coordinate reference system", placed(
+    Kind("in a system of its own", _or_ease("nobody knows the way .* to degrees|unknown coordinate reference system", OTHER_SYSTEM), placed(
         crs='LOCAL_CS["quarry",UNIT["metre",1]]', transform=Affine(30, 0, 0, 0, -30, 0)), of(TIFF)),
-    Kind("on Mars", "nobody knows the way .* to degrees|unknown coordinate reference system", placed(
+    Kind("on Mars", _or_ease("nobody knows the way .* to degrees|unknown coordinate reference system", OTHER_SYSTEM), placed(
         crs='GEOGCS["Mars 2000",DATUM["D_Mars_2000",SPHEROID["Mars_2000_IAU_IAG",3396190,169.894447223612]],'
             'PRIMEM["Reference_Meridian",0],UNIT["degree",0.0174532925199433]]'), of(TIFF)),
     Kind("turned", "turned against its coordinate axes", placed(
@@ -286,7 +330,8 @@ PLACE = (
     Kind("mirrored", "do not run from west to east", placed(transform=Affine(-0.001, 0, 146, 0, -0.001, -34.3)),
          of(TIFF)),
     Kind("a place not on Earth", "impossible (coordinates|header)", by_sample({
-        "NET": lines("-34.72835", "-134.72835"), "OzNet": lines(r"-34\.728", "-134.728"),
+        "NET": lines("-34.72835", "-134.72835"),
+        **dict.fromkeys(("COSMOS", "SMOSMANIA"), lines("36.60540", "136.60540")), "OzNet": lines(r"-34\.728", "-134.728"),
         "stations": lines(r"-34\.7283", "-134.7283")}), in_lines),
     Kind("two places", "gives 2 places for one station", lines("^(2020-01-03),-34.728", r"\g<1>,-34.9"),
          lambda s: s.name.startswith("OzNet")),

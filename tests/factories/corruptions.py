@@ -29,7 +29,7 @@ Reason = str | Mapping[Format | str, str]
 
 MEASURED = re.compile(
     r"(?:^|/)(?:LST_\w+|1 km 16 days (?:NDVI|EVI)|Lai_500m|Fpar_500m|sur_refl_b\d\d|LC_Type\d|\w*Albedo_[BW]SA_\w+"
-    r"|soil_moisture\w*|sm_(?:surface|rootzone)|swvl1|SA|BD)$|^band$"
+    r"|soil_moisture\w*|sm_(?:surface|rootzone)|swvl\d|stl\d|[td]2m|lai_[hl]v|tp|e|pev|ssrd|lai|SA|BD|POR|GRAV|sm|precipitation|SoilMoi\w+cm_\w+|layer\d|Geophysical Data)$|^band$"
 )
 """Data sets that hold what was measured, not coordinates or flags. Others are known by their ``scale_factor``."""
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Earthdata Login</title></head><body>Sign in</body></html>\n"
@@ -168,7 +168,7 @@ def globe(sample: Sample) -> bool:
 def dated(sample: Sample) -> bool:
     """Say whether a sample is of a day."""
     return every(sample) and (
-        sample.source in {"ERA5", "ISMN"} or sample.name.startswith("OzNet") or YEAR.search(sample.name) is not None
+        sample.source in {"ERA5", "ERA5-Land", "ISMN"} or sample.name.startswith("OzNet") or YEAR.search(sample.name) is not None
     )  # fmt: skip
 
 

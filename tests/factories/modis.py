@@ -16,6 +16,8 @@ MOD11A1_NAME = "MOD11A1.A2020001.h18v05.061.2020002081500.hdf"
 MOD13A2_NAME = "MOD13A2.A2020001.h18v05.061.2020018120000.hdf"
 MOD15A2H_NAME = "MOD15A2H.A2020001.h18v05.061.2020010070000.hdf"
 MOD09A1_NAME = "MOD09A1.A2020001.h18v05.061.2020010060000.hdf"
+MYD21A1N_NAME = "MYD21A1N.A2020001.h18v05.061.2020002081500.hdf"
+MCD43A4_NAME = "MCD43A4.A2020009.h18v05.061.2020018081500.hdf"
 MYD11A1_NAME = MOD11A1_NAME.replace("MOD", "MYD")
 MYD13A2_NAME = MOD13A2_NAME.replace("MOD13A2.A2020001", "MYD13A2.A2020009")
 
@@ -227,3 +229,53 @@ def reflectance(
     for number in left_out:
         del data[f"sur_refl_b{number:02d}"]
     return write(path, data, name=name, days=days, **{"pixels": 2400} | statements)
+
+
+def night(
+    path: Path,
+    stored: np.ndarray | None = None,
+    *,
+    qc: np.ndarray | int = 0,
+    name: str = MYD21A1N_NAME,
+    scale: float = 0.02,
+    days: int = 1,
+    **statements: object,
+) -> Path:
+    """Write a MYD21A1N; ``stored`` steps of 0.02 K, 0 for none."""
+    stored = np.full((6, 8), 14000, np.uint16) if stored is None else np.asarray(stored, np.uint16)
+    flags = np.broadcast_to(np.asarray(qc, np.uint16), stored.shape).copy()
+    hour = np.full(stored.shape, 14, np.uint8)
+    data: dict[str, tuple[np.ndarray, dict[str, object]]] = {
+        "LST_1KM": (stored, {"_FillValue": 0, "scale_factor": scale}),
+        "QC": (flags, {}),
+        "View_Time": (hour, {"_FillValue": 255, "scale_factor": 0.1}),
+    }
+    return write(path, data, name=name, days=days, **statements)
+
+
+def nadir(
+    path: Path,
+    bands: dict[int, np.ndarray] | None = None,
+    *,
+    qc: dict[int, np.ndarray | int] | None = None,
+    left_out: tuple[int, ...] = (),
+    name: str = MCD43A4_NAME,
+    scale: float = 0.0001,
+    **statements: object,
+) -> Path:
+    """Write an MCD43A4; ``bands`` by number as stored, 32767 for none, the others from `BANDS`."""
+    bands, qc = bands or {}, qc or {}
+    shape = next((np.shape(values) for values in bands.values()), (6, 8))
+    data: dict[str, tuple[np.ndarray, dict[str, object]]] = {}
+    for number, value in enumerate(BANDS, 1):
+        if number in left_out:
+            continue
+        values = np.broadcast_to(np.asarray(bands.get(number, value), np.int16), shape).copy()
+        data[f"Nadir_Reflectance_Band{number}"] = (
+            values,
+            {"_FillValue": 32767, "scale_factor": scale},
+        )
+        flags = np.broadcast_to(np.asarray(qc.get(number, 0), np.uint8), shape).copy()
+        data[f"BRDF_Albedo_Band_Mandatory_Quality_Band{number}"] = (flags, {"_FillValue": 255})
+    wanted = {"days": 16, "lead": 8, "pixels": 2400} | statements
+    return write(path, data, name=name, **wanted)

@@ -85,6 +85,7 @@ def _hdf5(path: Path, change: Change, reword: Reword) -> None:
     with h5py.File(path, "r+") as file:
         names: list[str] = []
         file.visit(names.append)
+        _hdf5_texts(file, "", reword)
         for name in names:
             place = file[name]
             if "INFORMATION" in name and isinstance(place, h5py.Dataset):
@@ -96,11 +97,17 @@ def _hdf5(path: Path, change: Change, reword: Reword) -> None:
                 if place.dtype.kind in "iuf":
                     _hdf5_data(file, place, name, change)
             else:
-                for key, text in dict(place.attrs).items():
-                    new = reword(f"{name}/{key}", text)
-                    del place.attrs[key]
-                    if new is not None:
-                        place.attrs[key] = new
+                _hdf5_texts(place, f"{name}/", reword)
+
+
+def _hdf5_texts(place: h5py.Group, prefix: str, reword: Reword) -> None:
+    """Reword a group's attributes."""
+    for key, text in dict(place.attrs).items():
+        if isinstance(text, str | bytes):
+            new = reword(prefix + key, text.decode() if isinstance(text, bytes) else text)
+            del place.attrs[key]
+            if new is not None:
+                place.attrs[key] = np.bytes_(new)
 
 
 def _hdf5_data(file: h5py.File, data: h5py.Dataset, name: str, change: Change) -> None:
@@ -110,6 +117,7 @@ def _hdf5_data(file: h5py.File, data: h5py.Dataset, name: str, change: Change) -
     values = data[()]
     changed = change(name, values, dict(own))
     if changed is None:
+        _detach(file, data, scales)
         del file[name]
         return
     new, attributes = changed
@@ -117,6 +125,7 @@ def _hdf5_data(file: h5py.File, data: h5py.Dataset, name: str, change: Change) -
         if new is not values:
             data[...] = new
     else:
+        _detach(file, data, scales)
         del file[name]
         data = file.create_dataset(name, data=new)
         for axis, listed in enumerate(scales[: new.ndim]):
@@ -127,6 +136,13 @@ def _hdf5_data(file: h5py.File, data: h5py.Dataset, name: str, change: Change) -
         if key in data.attrs:
             del data.attrs[key]
     data.attrs.update(attributes)
+
+
+def _detach(file: h5py.File, data: h5py.Dataset, scales: list[list[str]]) -> None:
+    """Let the coordinates of a data set that is deleted forget it."""
+    for axis, listed in zip(data.dims, scales, strict=True):
+        for scale in listed:
+            axis.detach_scale(file[scale])
 
 
 def _netcdf3(path: Path, change: Change, reword: Reword) -> None:
@@ -158,7 +174,7 @@ def _netcdf3(path: Path, change: Change, reword: Reword) -> None:
 
 def _tiff(path: Path, change: Change, reword: Reword) -> None:
     with rasterio.open(path) as file:
-        values, profile = file.read(1), dict(file.profile)
+        values, profile = (file.read(1) if file.count == 1 else file.read()), dict(file.profile)
         attributes = {"_FillValue": file.nodata, "scale_factor": file.scales[0], "add_offset": file.offsets[0]}  # fmt: skip
     changed = change(BAND, values, attributes | {"crs": profile["crs"], "transform": profile["transform"]})  # fmt: skip
     path.unlink()

@@ -93,10 +93,10 @@ def csdl(
 ) -> Path:
     """Write a property as classic NetCDF; ``layers`` has the shape (depth, latitude, longitude)."""
     name = name or path.stem
-    unit = unit or ("0.01g/cm3" if name == "BD" else "% of weight")
+    unit = unit or {"BD": "0.01g/cm3", "POR": "cm3/cm3"}.get(name, "% of weight")
     if layers is None:
-        level = 140 if name == "BD" else 40
-        layers = np.full((len(depths), 4, 5), level) + np.arange(len(depths))[:, None, None]
+        level, step = {"BD": (140, 1), "POR": (0.4, 0.01)}.get(name, (40, 1))
+        layers = np.full((len(depths), 4, 5), level) + step * np.arange(len(depths))[:, None, None]
     _, rows, columns = layers.shape
     if latitudes is None:
         latitudes = 38 - (np.arange(rows) + 0.5) / 120

@@ -151,3 +151,32 @@ def test_the_processes_are_started_only_when_they_pay(tmp_path, database, monkey
     report = ingest(workspace, [tmp_path / "in"], workers=8)
     assert report.count("ingested") == 1
     workspace.engine.dispose()
+
+
+def test_an_archive_of_many_files_is_read_beside_and_gives_the_same(
+    database_server, tmp_path, monkeypatch
+):
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "archive.zip", "w") as archive:
+        for n in range(40):
+            name = make.ISMN_NAME.replace("First", f"S{n:02d}")
+            header = make.ISMN_HEADER.replace("First_Place", f"S{n:02d}")
+            lines = None if n % 7 else ["2020/01/01 00:00 dry G M"]
+            path = make.ismn(tmp_path / "x", lines, header=header)
+            archive.write(path, f"NET/S{n:02d}/{name}")
+    started = []
+    start = pool._Lane._start
+    monkeypatch.setattr(pool._Lane, "_start", lambda lane: started.append(lane) or start(lane))
+    outcomes = []
+    for workers in (1, 2):
+        home = tmp_path / f"home{workers}"
+        with database_server.database() as database:
+            settings = Settings(home=home, store=home / "store", database_url=database.url)
+            workspace = Workspace.open(settings)
+            report = ingest(workspace, [tmp_path / "in"], workers=workers)
+            outcomes.append((report, state(database)))
+            workspace.engine.dispose()
+        assert len(started) == workers - 1
+    assert outcomes[0] == outcomes[1]
+    report = outcomes[0][0]
+    assert (report.count("ingested"), report.count("refused")) == (34, 6)

@@ -121,29 +121,48 @@ def test_ismn_series_agree_with_a_plain_reading(real_data):
         assert series.site.network == "OZNET"
 
 
-def test_ismn_archives_pass_and_ceop_is_refused_member_by_member(real_data):
+def test_ismn_archives_pass_in_both_formats(real_data):
     values, refused = _all(*sorted((real_data / "ismn").glob("*.zip")))
-    assert len(values) == 10
+    assert not refused
+    assert len(values) == 10  # two are in two of the archives
     assert {v[1].site.network for v in values.values()} == {"MAQU", "SCAN", "SOILSCAPE", "COSMOS"}
     assert all(isinstance(series, StationSeries) for _, series in values.values())
-    assert len(refused) == 0 or set(refused.values()) == {
-        "is in the ISMN CEOP format, which is not read yet: download 'header + values'"
-    }
-    ceop = _all(real_data / "ismn" / "ceop_sep.zip")
-    assert (len(ceop[0]), len(ceop[1])) == (0, 2)
+
+
+def test_the_same_sensor_in_both_formats_of_ismn_gives_the_same(real_data):
+    one, other = (
+        _all(real_data / "ismn" / name)[0]
+        for name in ("ceop_sep.zip", "header_values_with_static.zip")
+    )
+    assert len(one) == len(other) == 2
+    by_station = {series.site.station: series for _, series in other.values()}
+    for _, series in one.values():
+        twin = by_station[series.site.station]
+        assert (series.site, series.depth, series.sensor) == (twin.site, twin.depth, twin.sensor)
+        assert len(series.times) > 6000
+        np.testing.assert_array_equal(series.times, twin.times)
+        np.testing.assert_array_equal(series.values, twin.values)
+        np.testing.assert_array_equal(series.flags, twin.flags)
 
 
 def test_files_whose_lines_end_with_carriage_returns_alone(real_data):
     values, refused = _all(real_data / "ismn" / "folders")
-    lengths = {series.site.station: len(series.times) for _, series in values.values()}
     # every one of MAQU's lines holds a value
     path = next((real_data / "ismn" / "folders" / "MAQU" / "CST-01").glob("*.stm"))
-    assert lengths["CST_01"] == path.read_bytes().count(b"\r") - 1
-    assert len(values) == 5
-    assert sorted(r[:30] for r in refused.values()) == [
-        "is in the ISMN CEOP format, wh",
-        "is text in no known format; it",
-    ]
+    _, maqu = values[path.name]
+    assert (maqu.site.station, len(maqu.times)) == ("CST_01", path.read_bytes().count(b"\r") - 1)
+    assert len(values) == 6
+    (reason,) = refused.values()
+    assert reason.startswith("is text in no known format; it")
+
+
+def test_all_depths_of_a_station_in_one_file(real_data):
+    ((_, *series),) = _all(real_data / "ismn" / "folders" / "format_ceop")[0].values()
+    assert [s.depth.bottom for s in series] == [0.05, 0.1, 0.2, 0.3]
+    assert {s.site.station for s in series} == {"Narbonne"}
+    assert series[1].times[0] == np.datetime64("2010-10-21T01:00")
+    assert series[1].values[0] == np.float32(0.2913)
+    assert all(0.1 < s.values.mean() < 0.4 for s in series)
 
 
 def test_station_tables_agree_with_a_plain_reading(real_data):
@@ -206,12 +225,77 @@ def test_files_of_sources_that_are_not_read_are_refused_with_what_they_are(real_
     sources = {granule.identity.source for granule, *_ in values.values()}
     assert sources == {
         "SPL2SMP", "SMAP-36km-points", "DEM", "GMTED2010", "Koeppen-Geiger",
-        "MOD09A1", "MOD11A1", "MOD13A2", "MYD13A2", "VNP13A2",
+        "MOD09A1", "MOD11A1", "MOD13A2", "MYD13A2", "VNP13A2", "ESACCI-SM-cut", "GLDAS-Noah", "GPM_3IMERGHH",
+        "station-table",
     }  # fmt: skip
-    assert "SoilMoi0_10cm_inst" in refused["GLDAS_NOAH025_3H.A20160101.0300.021.nc4"]
+    assert "holds no rain at all" in refused["GPM_3IMERGHH_prefetch.nc4"]
+    assert "found Time, DBUK1, DCLY" in refused["deos_daily_vwc.csv"]
+    assert "no column of whole numbers" in refused["de_met_stations.shp"]
     assert "projected for 2071-2100" in refused["Beck_KG_V1_future_0p5.tif"]
     assert "MOD11B2" in refused["MOD11B2.A2017001.h14v04.006.2017013155631.hdf"]
     assert all(isinstance(reason, str) and len(reason) > 10 for reason in refused.values())
+
+
+def test_images_of_cci_agree_with_gdal(real_data):
+    values, refused = _all(real_data / "cci" / "ESAGrids.zip")
+    assert not refused
+    assert len(values) == 31
+    days = sorted(granule.identity.period.day for granule, _ in values.values())
+    assert days == [date(2018, 1, day) for day in range(1, 32)]
+    for name, (granule, raster) in values.items():
+        inside = f"/vsizip/{real_data}/cci/ESAGrids.zip/ESAGrids/{name}"
+        with rasterio.open(inside) as file:
+            theirs = file.read(1, masked=True)
+            np.testing.assert_array_equal(raster.values, theirs.filled(np.nan))
+            assert raster.grid.transform.almost_equals(file.transform, precision=1e-9)
+        assert raster.period.start.hour == 12
+        assert raster.variable.name == "sm"
+        assert granule.identity.source == "ESACCI-SM-cut"
+
+
+def test_stations_of_delaware_have_their_places(real_data):
+    sites = _all(real_data / "cci" / "NetworkPoints.zip")[0]["deos_met.csv"][1:]
+    assert len(sites) == 65
+    assert {site.network for site in sites} == {"DEOS"}
+    (bucktoe,) = (site for site in sites if site.station == "DBUK1")
+    assert (bucktoe.latitude, bucktoe.longitude) == (39.82, -75.727222)
+
+
+def test_water_of_gldas_agrees_with_xarray(real_data):
+    xarray = pytest.importorskip("xarray")
+    for hour in (3, 6):
+        path = real_data / "gldas" / f"GLDAS_NOAH025_3H.A20160101.{hour:02d}00.021.nc4"
+        ((granule, *rasters),) = _all(path)[0].values()
+        assert granule.identity.period.start.isoformat() == f"2016-01-01T{hour - 2:02d}:30:00+00:00"
+        assert [raster.variable.name for raster in rasters] == ["sm_0_10cm", "sm_10_40cm"]
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            for raster, (layer, depth) in zip(
+                rasters, (("0_10", 100), ("10_40", 300)), strict=True
+            ):
+                theirs = dataset[f"SoilMoi{layer}cm_inst"].values[0, ::-1] / depth
+                np.testing.assert_allclose(raster.values, theirs, rtol=1e-6)
+                assert raster.grid.bbox() == (-180, -60, 180, 90)
+        # a place in wet Borneo and one in the dry Sahara
+        rows, columns, _ = rasters[0].grid.locate([114.0, 5.0], [1.0, 23.0])
+        wet, dry = rasters[0].values[rows, columns]
+        assert wet > 0.25
+        assert dry < 0.1
+
+
+def test_half_an_hour_of_rain_agrees_with_xarray(real_data):
+    xarray = pytest.importorskip("xarray")
+    path = real_data / "imerg" / "GPM_3IMERGHH_bounds.nc4"
+    ((granule, raster),) = _all(path)[0].values()
+    assert granule.identity.period == raster.period
+    assert (
+        f"{raster.period.start:%Y-%m-%d %H:%M} {raster.period.end:%H:%M}"
+        == "2020-01-01 12:00 12:30"
+    )
+    with xarray.open_dataset(path, engine="h5netcdf", group="Grid", decode_times=False) as dataset:
+        rates = dataset["precipitationCal"].isel(time=0).transpose("lat", "lon").values[::-1]
+        np.testing.assert_allclose(raster.values, rates * 24, rtol=1e-6)
+        assert raster.grid.bbox() == pytest.approx((-30, 30, -15, 45))
+    assert 0 < np.nanmax(raster.values) < 1000
 
 
 def test_an_ascii_grid_agrees_with_a_plain_reading(real_data):

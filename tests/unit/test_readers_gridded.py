@@ -20,6 +20,8 @@ from smcatalog.core.raster import InputQuality
 from smcatalog.core.time import Period
 from tests.factories import granules as make
 
+_ERA5, _LAND = era5.READERS
+
 
 def _read(reader, path: Path, name: str | None = None):
     identity = reader.identify(path, name or path.name)
@@ -101,7 +103,7 @@ class TestEra5:
     def test_each_day_inside_gives_its_mean_and_land_comes_once(self, tmp_path):
         field = np.broadcast_to(np.arange(48)[:, None, None] / 100, (48, 2, 3))
         identity, (first, second, land) = _read(
-            era5.READER, make.era5(tmp_path / make.ERA5_NAME, field=field)
+            _ERA5, make.era5(tmp_path / make.ERA5_NAME, field=field)
         )
         assert identity.period == Period.of_days(date(2020, 1, 1), date(2020, 1, 2))
         np.testing.assert_allclose(first.values, 0.115, atol=1e-6)
@@ -117,9 +119,7 @@ class TestEra5:
         times = np.concatenate(
             [make.hours(date(2018, 10, 1), 48), make.hours(date(2018, 10, 31), 24)]
         )
-        identity, values = _read(
-            era5.READER, make.era5(tmp_path / "ERA5_20181031_20181002.nc", times)
-        )
+        identity, values = _read(_ERA5, make.era5(tmp_path / "ERA5_20181031_20181002.nc", times))
         days = [r.period.day for r in values if r.period]
         assert days == [date(2018, 10, 1), date(2018, 10, 2), date(2018, 10, 31)]
         assert identity.period == Period.of_days(date(2018, 10, 1), date(2018, 10, 31))
@@ -129,16 +129,14 @@ class TestEra5:
         order = np.random.default_rng(1).permutation(48)
         field = np.broadcast_to(np.arange(48)[:, None, None] / 100, (48, 2, 3))
         _, (first, second, _) = _read(
-            era5.READER, make.era5(tmp_path / make.ERA5_NAME, times[order], field[order])
+            _ERA5, make.era5(tmp_path / make.ERA5_NAME, times[order], field[order])
         )
         np.testing.assert_allclose(first.values, 0.115, atol=1e-6)
         np.testing.assert_allclose(second.values, 0.355, atol=1e-6)
 
     def test_a_part_of_a_day_is_marked_and_a_few_hours_are_left_out(self, tmp_path):
         times = make.hours(date(2020, 1, 1), 24 + 12 + 24, skip=12)
-        _, values = _read(
-            era5.READER, make.era5(tmp_path / make.ERA5_NAME, times[:-13], land=False)
-        )
+        _, values = _read(_ERA5, make.era5(tmp_path / make.ERA5_NAME, times[:-13], land=False))
         assert [r.period.day.day for r in values] == [1, 2]
         assert (values[0].quality == InputQuality.PARTIAL_COVERAGE).all()
         assert not values[1].quality.any()
@@ -146,14 +144,14 @@ class TestEra5:
     def test_a_file_of_a_few_hours_is_refused(self, tmp_path):
         path = make.era5(tmp_path / make.ERA5_NAME, make.hours(date(2020, 1, 1), 11))
         with pytest.raises(RefusedInput, match="11 hours and no day with 12"):
-            _read(era5.READER, path)
+            _read(_ERA5, path)
 
     def test_missing_hours_of_single_cells_count_for_those_cells(self, tmp_path):
         field = np.full((24, 2, 3), 0.2)
         field[:13, 0, 0] = np.nan
         field[:12, 1, 1] = np.nan
         _, (day, _) = _read(
-            era5.READER,
+            _ERA5,
             make.era5(tmp_path / make.ERA5_NAME, make.hours(date(2020, 1, 1), 24), field),
         )
         assert np.isnan(day.values).sum() == 1
@@ -181,9 +179,9 @@ class TestEra5:
         )  # fmt: skip
         if name is None:
             with pytest.raises(RefusedInput, match="no regular grid"):
-                _read(era5.READER, path)
+                _read(_ERA5, path)
             return
-        _, (day, _) = _read(era5.READER, path)
+        _, (day, _) = _read(_ERA5, path)
         assert day.grid.name == name
         np.testing.assert_allclose(day.values, field[np.ix_(rows, columns)], atol=1e-6)
 
@@ -192,7 +190,7 @@ class TestEra5:
         field[:20, 0] = 0.2  # expver 1
         field[18:, 1] = 0.44  # expver 5
         field[:, :, 0] += 0.1  # the southern row
-        identity, (day,) = _read(era5.READER, make.era5_old(tmp_path / "old.nc", field))
+        identity, (day,) = _read(_ERA5, make.era5_old(tmp_path / "old.nc", field))
         assert identity.period == Period.of_day(date(2020, 1, 1))
         mean = (20 * 0.2 + 4 * 0.44) / 24
         np.testing.assert_allclose(day.values[0], mean, atol=1e-4)
@@ -200,12 +198,13 @@ class TestEra5:
 
     def test_dry_ground_a_little_below_zero_is_zero(self, tmp_path):
         path = make.era5(tmp_path / make.ERA5_NAME, field=np.full((48, 2, 3), -0.003))
-        assert (_read(era5.READER, path)[1][0].values == 0).all()
+        assert (_read(_ERA5, path)[1][0].values == 0).all()
 
     def test_the_finer_land_product_is_not_taken_for_era5(self, tmp_path):
         path = make.era5(tmp_path / make.ERA5_NAME, longitudes=(146.0, 146.1, 146.2))
-        with pytest.raises(RefusedInput, match="ERA5-Land"):
-            era5.READER.identify(path, path.name)
+        assert _ERA5.identify(path, path.name) is None
+        identity, _ = _read(_LAND, path)
+        assert identity.source == "ERA5-Land"
 
     @pytest.mark.parametrize(
         ("change", "reason"),
@@ -223,7 +222,7 @@ class TestEra5:
         with h5py.File(path, "r+") as file:
             change(file)
         with pytest.raises(RefusedInput, match=reason):
-            _read(era5.READER, path)
+            _read(_ERA5, path)
 
 
 def _raster_reader(source: str):

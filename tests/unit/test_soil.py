@@ -228,8 +228,10 @@ class TestCsdl:
         assert not raster.quality.any()
 
     @pytest.mark.parametrize(
-        ("stem", "variable"), [("SA", "sand"), ("SI", "silt"), ("CL", "clay"), ("SAND", "sand")]
-    )
+        ("stem", "variable"),
+        [("SA", "sand"), ("SI", "silt"), ("CL", "clay"), ("SAND", "sand"), ("POR", "porosity"),
+         ("GRAV", "rock_fragments")],
+    )  # fmt: skip
     def test_each_property_becomes_its_variable(self, tmp_path, stem, variable):
         assert list(_read(soil.csdl(tmp_path / f"{stem}.nc"))) == [variable]
 
@@ -242,6 +244,14 @@ class TestCsdl:
         (raster,) = _read(soil.csdl(tmp_path / "BD.nc", layers, unit=unit)).values()
         assert raster.variable.unit == "kg m-3"
         np.testing.assert_allclose(raster.values, 1400, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("unit", "stored"), [("cm3/cm3", 0.45), ("m3 m-3", 0.45), ("%", 45), ("% of volume", 45)]
+    )
+    def test_porosity_in_any_known_unit_is_the_same(self, tmp_path, unit, stored):
+        layers = np.full((8, 4, 5), stored, float)
+        (raster,) = _read(soil.csdl(tmp_path / "POR.nc", layers, unit=unit)).values()
+        np.testing.assert_allclose(raster.values, 0.45, rtol=1e-6)
 
     def test_rows_that_run_upwards_are_turned(self, tmp_path):
         layers = np.broadcast_to(np.arange(1, 1441)[:, None] // 20 + 10, (8, 1440, 3)).copy()

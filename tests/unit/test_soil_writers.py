@@ -68,6 +68,14 @@ def test_the_reader_finds_what_the_survey_says(folder, source):
     assert 0 < wet.sum() < wet.size
     found = _read(folder / source)
     expected = {"sand", "clay"} if source == "CSCD" else {"sand", "silt", "clay", "bulk_density"}
+    if source == "CSDL":
+        density, pores = (_whole(found.pop(name), grid)[0] for name in ("bulk_density", "porosity"))
+        rocks, _ = _whole(found.pop("rock_fragments"), grid)
+        np.testing.assert_allclose(pores, 1 - density / 2650, atol=0.0075)
+        assert np.array_equal(np.isnan(rocks), wet)
+        assert 0.02 < np.nanmin(rocks) < np.nanmax(rocks) <= 0.6
+        assert np.abs(density - bulk_density(told["sand"]))[~wet].max() < 12
+        expected -= {"bulk_density"}
     assert set(found) == expected
     for name in expected - {"bulk_density"}:
         values, quality = _whole(found[name], grid)

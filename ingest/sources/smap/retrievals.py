@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.ease import OFF_CENTRE, Floats, beside, centres, farthest, kilometres
 from ingest.netcdf import NetCdf
 from smcatalog.core.errors import RefusedInput, UsageError
-from smcatalog.core.grids import Grid, grid
+from smcatalog.core.grids import grid
 from smcatalog.core.raster import InputQuality, Raster
 from smcatalog.core.time import Period
 from smcatalog.core.variables import variable
-from smcatalog.resample.geometry import transformer
 
 __all__ = [
     "FILL_FLAGS",
@@ -51,10 +50,6 @@ RETRIEVALS: Final = (
 
 PLACE: Final = ("latitude", "longitude")
 FILL_FLAGS: Final = 65534
-OFF_CENTRE: Final = 0.02
-"""Degrees that coordinates may lie beside a centre; cells are 0.37 or 0.09 wide."""
-
-Floats = NDArray[np.float64]
 Flags = NDArray[np.uint16]
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -131,35 +126,6 @@ def decoded(
     ):
         quality[np.isfinite(values) & (flags & bits != 0)] |= np.uint16(meaning)
     return values, quality
-
-
-@lru_cache(maxsize=2)
-def centres(base: str = "M36") -> tuple[Floats, Floats]:
-    """Return latitudes of the rows and longitudes of the columns of a global grid [degrees]."""
-    whole = grid(base)
-    x, y = whole.centres()
-    to_degrees = transformer(whole, Grid.latlon(-180, 90, 1.0, (180, 360)))
-    latitudes = np.asarray(to_degrees.transform(np.full_like(y, x[0]), y)[1])
-    return latitudes, np.asarray(to_degrees.transform(x, np.full_like(x, y[0]))[0])
-
-
-def farthest(values: Floats, expected: Floats) -> float:
-    """Return the largest difference where a value is known."""
-    known = np.isfinite(values)
-    return float(abs(values - expected)[known].max(initial=0.0))
-
-
-def beside(name: str, far: float, base: str = "M36") -> str:
-    """Say that coordinates are not those of the grid."""
-    return (
-        f"its {name} is up to {far:.2f} degrees beside the centres of the {kilometres(base)} km grid: "
-        "shifted, damaged or of another grid"
-    )
-
-
-def kilometres(base: str) -> int:
-    """Return the nominal width of a global grid's cells [km]."""
-    return round(grid(base).cell[0] / 1000)
 
 
 def check_shape(data: NetCdf, names: Iterable[str], base: str) -> None:

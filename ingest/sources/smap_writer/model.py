@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.sources.smap_writer.cells import Array, Cells
+from ingest.world.cells import Array, Cells
 from ingest.world.landscape import Landscape
 from ingest.world.state import LAYERS_CM, DayState
 from ingest.world.writer import MakeWriter, delivery

@@ -21,7 +21,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.sources.smap_writer.cells import Array, Cells
 from ingest.sources.smap_writer.layout import (
     EPOCH,
     LINKS,
@@ -31,6 +30,7 @@ from ingest.sources.smap_writer.layout import (
     Field,
     metadata,
 )
+from ingest.world.cells import Array, Cells
 from ingest.world.landscape import Landscape
 from ingest.world.orbits import SMAP, Overpass, passes
 from ingest.world.state import DayState

@@ -84,7 +84,10 @@ class Sensor(Base):
 
 
 class Observation(Base):
-    """One value of one sensor. Partitioned by year of `time`."""
+    """One value of one sensor. Partitioned by year of `time`.
+
+    That the sensor is there, triggers see to: a foreign key would look at each row by itself.
+    """
 
     __tablename__ = "observations"
     __table_args__ = {  # noqa: RUF012
@@ -93,7 +96,7 @@ class Observation(Base):
     }
 
     sensor_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey(Sensor.id), primary_key=True, comment="Sensor that observed"
+        BigInteger, primary_key=True, autoincrement=False, comment="Sensor that observed"
     )
     time: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), primary_key=True, comment="Start of the hour or day, UTC"

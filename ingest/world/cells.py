@@ -1,4 +1,4 @@
-"""The simulated region on a global grid of SMAP: means of the state over its cells."""
+"""The simulated region on a global EASE-Grid 2.0: means of the state over its cells."""
 
 from __future__ import annotations
 
