@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--short",
         action="store_true",
-        help="fewer repetitions where tests damage files or kill at random",
+        help="fewer repetitions where tests damage files or kill at random, a third of the bad files",
     )
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,7 +86,31 @@ def alike(some: list[Yield], others: list[Yield]) -> bool:
 # -- the table
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        short = metafunc.config.getoption("--short")
+        metafunc.parametrize("case", _some(CASES) if short else CASES, ids=str)
+
+
+def _some(cases: Sequence[Case]) -> list[Case]:
+    """Return a third of the cases, some of every kind, each kind's of other samples."""
+    by_kind: dict[str, list[Case]] = {}
+    for case in cases:
+        by_kind.setdefault(case.kind.name, []).append(case)
+    return [
+        case
+        for number, same in enumerate(by_kind.values())
+        for case in same[number % min(3, len(same)) :: 3]
+    ]
+
+
+def test_the_short_form_has_every_kind_and_every_source():
+    some = _some(CASES)
+    assert {case.kind.name for case in some} == {kind.name for kind in KINDS}
+    assert {case.sample.source for case in some} == {case.sample.source for case in CASES}
+    assert len(some) > len(CASES) / 4
+
+
 def test_a_bad_file_is_refused_with_a_true_reason(case: Case, tmp_path):
     path = case.into(tmp_path)
     (answer,) = met(path).values()
