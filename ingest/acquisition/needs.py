@@ -63,6 +63,8 @@ def _window(covariate: Covariate, first: date, last: date) -> tuple[date | None,
             return None, None
         case TimeRule.HOLDING:
             return first - (covariate.max_age_days + _COMPOSITE) * DAY, last
+        case TimeRule.WINDOW_SUM | TimeRule.ANTECEDENT:
+            return first - (len(covariate.day_weights) - 1) * DAY, last
     return first, last
 
 

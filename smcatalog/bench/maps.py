@@ -35,7 +35,7 @@ def whole_map(folder: Path) -> Contest:
     rng = np.random.default_rng(2)
     store = Store(folder / "store")
     inputs, values = _layers(store, definition, period, where, rng)
-    names = tuple(covariate.variable for covariate in definition.covariates)
+    names = tuple(covariate.name for covariate in definition.covariates)
     features = rng.uniform(0.05, 0.95, (800, len(names))) * values.max(axis=1)
     target = 0.1 + 0.25 * features[:, :1] / features[:, :1].max() + rng.normal(0, 0.02, (800, 1))
     method = create("random_forest", {"n_estimators": _TREES}).fit(

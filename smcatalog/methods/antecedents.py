@@ -8,15 +8,54 @@ no sum. Days before the first one are not known either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 
-__all__ = ["antecedents", "window_sums"]
+__all__ = ["LEAST_KNOWN", "WeightedSum", "antecedents", "window_sums"]
 
 Array = NDArray[np.float64]
+
+LEAST_KNOWN: Final = 0.75
+"""Share of all weights that must rest on known days."""
+
+
+class WeightedSum:
+    """The sum of one day's past, whatever its weights, from fields that come one by one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the fields.
+    whole : float
+        The weights of all the past together.
+    least : float
+        Share of them that must rest on known days, above 0.
+    """
+
+    def __init__(self, shape: tuple[int, ...], whole: float, least: float = LEAST_KNOWN) -> None:
+        _check_least(least)
+        self._whole = whole
+        self._least = least
+        self._total = np.zeros(shape)
+        self._known = np.zeros(shape)
+
+    def add(self, field: NDArray[np.floating], weight: float) -> None:
+        """Take a day's field [mm], NaN where it is not known."""
+        known = np.isfinite(field)
+        self._total += np.where(known, field, 0.0) * weight
+        self._known += known * weight
+
+    def value(self) -> Array:
+        """Return the sum [mm], scaled up from the days that are known to all; NaN where these are too few."""
+        share = self._known / self._whole
+        result = np.full(share.shape, np.nan)
+        enough = (share >= self._least - 1e-9) & (share > 0)
+        np.divide(self._total, share, out=result, where=enough)
+        return result
 
 
 def window_sums(

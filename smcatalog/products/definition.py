@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import BBox, Grid, grid
@@ -15,6 +16,9 @@ from smcatalog.core.time import Period, utc_midnight
 from smcatalog.products.partitions import Partitioning
 
 __all__ = ["Accept", "Coarse", "Covariate", "Definition", "MethodChoice", "Step", "TimeRule"]
+
+_FADED: Final = 4.0
+"""Multiples of the time in which weights fall to 1/e after which 2 % are left."""
 
 
 class TimeRule(StrEnum):
@@ -28,6 +32,10 @@ class TimeRule(StrEnum):
     """The layers of the map's day; there must be one."""
     HOLDING = "holding"
     """The composite whose period holds the map's day, else the newest one that ended before."""
+    WINDOW_SUM = "window_sum"
+    """The sum over so many days, the map's day the last of them."""
+    ANTECEDENT = "antecedent"
+    """The sum over the days up to the map's with weights that fall to 1/e in so many days."""
 
 
 class Step(StrEnum):
@@ -95,6 +103,8 @@ class Covariate:
         Which of their values are used; a pixel without one stays empty.
     max_age_days : int
         With ``holding``: how many days may have passed since the end of an earlier composite.
+    days : float or None
+        With ``window_sum``: how many; with ``antecedent``: in how many weights fall to 1/e.
     """
 
     variable: str
@@ -102,6 +112,34 @@ class Covariate:
     time: TimeRule
     accept: Accept = Accept.RETRIEVED
     max_age_days: int = 0
+    days: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the predictor is called: one variable may serve with several lengths of days."""
+        return self.variable if self.days is None else f"{self.variable}_{self.time}_{self.days:g}d"
+
+    @property
+    def day_weights(self) -> tuple[float, ...]:
+        """Weights of the days in a sum, the map's day first; empty where nothing is summed up.
+
+        Notes
+        -----
+        Weights that fade are cut off where 2 % of all the past's are left.
+        """
+        if self.days is None:
+            return ()
+        if self.time is TimeRule.WINDOW_SUM:
+            return (1.0,) * int(self.days)
+        count = math.ceil(_FADED * self.days)
+        return tuple(math.exp(-age / self.days) for age in range(count))
+
+    @property
+    def whole_weight(self) -> float:
+        """The weights of all the past together, that which is cut off included."""
+        if self.days is None:
+            return 0.0
+        return self.days if self.time is TimeRule.WINDOW_SUM else 1 / (1 - math.exp(-1 / self.days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +225,9 @@ class Definition:
         plain["bbox"] = list(self.bbox)
         if self.coarse.hours is None:  # recipes from before there was a choice stay what they are
             del plain["coarse"]["hours"]
+        for covariate in plain["covariates"]:
+            if covariate["days"] is None:  # likewise
+                del covariate["days"]
         plain["method"]["parameters"] = dict(self.method.parameters)
         return plain
 

@@ -35,6 +35,8 @@ _MIN_SAMPLES: Final = {Partitioning.ALL: 1, Partitioning.SIXTEEN_DAYS: 100}
 """Samples that a partition needs when the definition does not say: 100 after Rao et al. (2022)."""
 _MAX_AGE_DAYS: Final = 16
 """One composite of MODIS may be late."""
+_LONGEST_DAYS: Final = 366
+"""Days that a covariate may sum up."""
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -289,7 +291,7 @@ def _covariates(top: _Table) -> tuple[Covariate, ...]:
     found = []
     for number, values in enumerate(tables, 1):
         table = _Table(values, f"covariates#{number}", top.text, top.file)
-        table.check_keys(("variable", "source", "time", "accept", "max_age_days"))
+        table.check_keys(("variable", "source", "time", "accept", "max_age_days", "days"))
         rule = table.choice("time", TimeRule)
         if "max_age_days" in values and rule is not TimeRule.HOLDING:
             raise table.error("max_age_days", f"left out, or time '{TimeRule.HOLDING}'")
@@ -301,10 +303,29 @@ def _covariates(top: _Table) -> tuple[Covariate, ...]:
         )
         source = table.get("source", str, "the name of a source")
         accept = table.choice("accept", Accept, Accept.RETRIEVED)
-        found.append(Covariate(_variable(table), source, rule, accept, age))
-    if len({c.variable for c in found}) != len(found):
-        raise top.error("covariates", "of different variables")
+        days = _days(table, rule)
+        found.append(Covariate(_variable(table), source, rule, accept, age, days))
+    if len({c.name for c in found}) != len(found):
+        raise top.error("covariates", "of different variables, or sums of one over different days")
     return tuple(found)
+
+
+def _days(table: _Table, rule: TimeRule) -> float | None:
+    if rule not in {TimeRule.WINDOW_SUM, TimeRule.ANTECEDENT}:
+        if "days" in table.values:
+            raise table.error(
+                "days", f"left out, or time '{TimeRule.WINDOW_SUM}' or '{TimeRule.ANTECEDENT}'"
+            )
+        return None
+    if rule is TimeRule.WINDOW_SUM:
+        expected = f"a whole number of days from 1 to {_LONGEST_DAYS}"
+        days = float(table.get("days", int, expected))
+    else:
+        expected = f"a number of days above 0, at most {_LONGEST_DAYS}"
+        days = table.get("days", float, expected)
+    if not 0 < days <= _LONGEST_DAYS:
+        raise table.error("days", expected)
+    return days
 
 
 def _method(table: _Table) -> MethodChoice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from smcatalog.core.raster import InputQuality, Raster
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
+from smcatalog.methods.antecedents import WeightedSum
 from smcatalog.products import Accept, Covariate, Definition, TimeRule
 from smcatalog.resample import mosaic
 from smcatalog.services.inputs import DayInputs
@@ -84,8 +86,10 @@ class CovariateReader:
         for i, (covariate, layers) in enumerate(
             zip(self._definition.covariates, day.covariates, strict=True)
         ):
-            rasters = [self._layer(covariate, layer, block) for layer in layers]
-            values[i], bits = mosaic([_accepted(raster, covariate.accept) for raster in rasters])
+            if covariate.days is None:
+                values[i], bits = self._mosaic(covariate, layers, block)
+            else:
+                values[i], bits = self._sum(covariate, layers, day.period, block)
             for carried, flag in _CARRIED:
                 quality[(bits & carried) != 0] |= np.uint16(flag)
             if covariate.variable in _LST:
@@ -94,7 +98,7 @@ class CovariateReader:
                 quality |= np.where(np.isfinite(values[i]), observed, 0).astype(np.uint16)
             if covariate.time is not TimeRule.STATIC and not _covers(layers, day.period):
                 quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
-        names = tuple(covariate.variable for covariate in self._definition.covariates)
+        names = tuple(covariate.name for covariate in self._definition.covariates)
         return Covariates(names, values, quality)
 
     def coarse(self, day: DayInputs, grid: Grid) -> NDArray[np.float32]:
@@ -108,8 +112,31 @@ class CovariateReader:
         rasters = (read_layer(self._store, layer, grid) for layer in day.coarse)
         return mosaic([_accepted(raster, accept, _NEVER_TRAIN) for raster in rasters])[0]
 
+    def _mosaic(
+        self, covariate: Covariate, layers: Sequence[LayerRecord], block: Grid
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+        rasters = [self._layer(covariate, layer, block) for layer in layers]
+        return mosaic([_accepted(raster, covariate.accept) for raster in rasters])
+
+    def _sum(
+        self, covariate: Covariate, layers: Sequence[LayerRecord], period: Period, block: Grid
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+        """Return the sum over days, one day's layers in memory at a time, and the bits of the map's day.
+
+        Where several layers are of one day their mean is the day's value.
+        """
+        weights = covariate.day_weights
+        past = WeightedSum(block.shape, covariate.whole_weight)
+        bits = np.zeros(block.shape, np.uint16)
+        by_day = groupby(layers, key=lambda layer: layer.period and layer.period.day)
+        for day, same in by_day:
+            if day is not None:
+                found, bits = self._mosaic(covariate, list(same), block)
+                past.add(found, weights[(period.day - day).days])
+        return past.value().astype(np.float32), bits
+
     def _layer(self, covariate: Covariate, layer: LayerRecord, block: Grid) -> Raster:
-        if covariate.time not in {TimeRule.STATIC, TimeRule.HOLDING}:
+        if covariate.time in {TimeRule.DAY, TimeRule.PERIOD_MEAN}:
             return read_layer(self._store, layer, block)
         key = (layer.id, block.name)
         if key in self._kept:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.time import DAY, Period, utc_midnight
 from smcatalog.database.inputs import LayerRecord, layers_of
+from smcatalog.methods.antecedents import LEAST_KNOWN
 from smcatalog.products import Covariate, Definition, Step, TimeRule
 from smcatalog.resample import overlap
 
@@ -104,8 +105,17 @@ class LayerSeries:
             case TimeRule.HOLDING:
                 return self.holding(period.day, covariate.max_age_days)
             case TimeRule.PERIOD_MEAN:
-                days = period.days()
-                return tuple(layer for day in days for layer in self.by_day.get(day, ()))
+                return self._of_days(period.days())
+            case TimeRule.WINDOW_SUM | TimeRule.ANTECEDENT:
+                weights = covariate.day_weights
+                days = [period.day - age * DAY for age in range(len(weights))]
+                known = sum(w for w, day in zip(weights, days, strict=True) if day in self.by_day)
+                if days[0] not in self.by_day or known < LEAST_KNOWN * covariate.whole_weight:
+                    return ()
+                return self._of_days(reversed(days))
+
+    def _of_days(self, days: Iterable[date]) -> tuple[LayerRecord, ...]:
+        return tuple(layer for day in days for layer in self.by_day.get(day, ()))
 
 
 class LayerIndex:
@@ -184,8 +194,8 @@ class LayerIndex:
     def _days(self, first: date) -> list[date]:
         """Return the days that may have all covariates."""
         pairs = list(zip(self._definition.covariates, self._series, strict=True))
-        daily = [set(series.by_day) for c, series in pairs if c.time is TimeRule.DAY]
-        daily += [set(series.by_day) for c, series in pairs if c.time is TimeRule.PERIOD_MEAN]
+        undated = {TimeRule.STATIC, TimeRule.HOLDING}
+        daily = [set(series.by_day) for c, series in pairs if c.time not in undated]
         if daily:
             return sorted(set.intersection(*daily))
         # nothing comes day by day: as long as composites hold, or the coarse product goes on

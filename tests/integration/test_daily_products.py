@@ -341,3 +341,35 @@ def test_of_a_model_s_steps_those_of_the_chosen_hours_are_averaged(database, tmp
     mean = CovariateReader(place.store, chosen).coarse(inputs, make.COARSE)
     np.testing.assert_allclose(mean, 0.2 - 0.03 / 2, atol=1e-4)  # 21 to 24 and 0 to 3
     assert (len(inputs.coarse), len(others.coarse)) == (2, 3)
+
+
+def test_rain_of_the_days_before_is_summed_up_and_read_by_exactly_the_days_behind_it(place):
+    rain = {day: np.full(make.FINE.shape, 1.0 + n) for n, day in enumerate(DAYS)}
+    for day, field in rain.items():
+        make.put(place, "P", "precipitation", make.FINE, field, day)
+    sums = (
+        Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=3),
+        Covariate("precipitation", "P", TimeRule.ANTECEDENT, days=2),
+    )
+    asked = definition(covariates=(*definition().covariates, *sums))
+    read = {day.period.day: day for day in plan_of(place, asked).training}
+    chosen = next(day for day in sorted(read) if day >= DAYS[10])
+    n = DAYS.index(chosen)
+    found = CovariateReader(place.store, asked).read(read[chosen], make.FINE)
+    assert found.names[-2:] == ("precipitation_window_sum_3d", "precipitation_antecedent_2d")
+    np.testing.assert_allclose(found.values[-2], 3 * n, atol=0.2)  # n - 1 + n + n + 1
+    weights = np.exp(-np.arange(8) / 2)
+    mean = (weights * (1.0 + n - np.arange(8))).sum() / weights.sum()
+    np.testing.assert_allclose(found.values[-1], mean / (1 - np.exp(-0.5)), rtol=0.02)
+    # the first days have no past that is known
+    assert min(read) >= DAYS[2]
+
+    def chosen_of() -> list[tuple[object, ...]]:
+        with place.engine.connect() as connection:
+            index = LayerIndex(connection, asked)
+            return [index.inputs(Period.of_day(day)).covariates[-2] for day in DAYS]
+
+    before = chosen_of()
+    make.put(place, "P", "precipitation", make.FINE, rain[DAYS[20]] + 5, DAYS[20], granule="2")
+    pairs = zip(before, chosen_of(), strict=True)
+    assert [n for n, (old, new) in enumerate(pairs) if old != new] == [20, 21, 22]

@@ -14,7 +14,8 @@ from ingest.reader import Identity
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.raster import InputQuality, Raster
 from smcatalog.core.time import Period
-from smcatalog.methods.antecedents import antecedents, window_sums
+from smcatalog.methods.antecedents import WeightedSum, antecedents, window_sums
+from smcatalog.products import Covariate, TimeRule
 from tests.factories import coarse
 from tests.factories import granules as make
 
@@ -217,3 +218,49 @@ class TestAntecedents:
     def test_nonsense_is_refused(self, times, least):
         with pytest.raises(UsageError):
             antecedents(np.ones(3), times, least=least)
+
+
+class TestWeightedSum:
+    @pytest.mark.parametrize("missing", [(), (3,), (0, 5, 11)])
+    def test_it_is_the_last_of_the_antecedents_and_of_the_window_sums(self, missing):
+        rng = np.random.default_rng(4)
+        daily = rng.gamma(0.5, 6.0, (60, 3, 4))
+        daily[list(missing)] = np.nan
+        for rule, days in ((TimeRule.ANTECEDENT, 2.5), (TimeRule.ANTECEDENT, 12.0)):
+            # what is cut off at the far end is 2 % of the weights, and scaled up as what is missing
+            covariate = Covariate("precipitation", "P", rule, days=days)
+            found = _weighted(daily, covariate)
+            (whole,) = antecedents(daily, [days])
+            held = len(covariate.day_weights)
+            past = np.concatenate([np.full((200, 3, 4), np.nan), daily[-held:]])
+            np.testing.assert_allclose(found, antecedents(past, [days])[0][-1], rtol=1e-12)
+            np.testing.assert_allclose(found, whole[-1], rtol=0.15)
+        week = Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=7)
+        np.testing.assert_allclose(
+            _weighted(daily, week), window_sums(daily, [7])[0][-1], rtol=1e-12
+        )
+
+    def test_too_few_known_days_are_no_sum(self):
+        daily = np.ones((4, 1))
+        daily[1:3] = np.nan
+        week = Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=4)
+        assert np.isnan(_weighted(daily, week)).all()
+
+    def test_weights(self):
+        week = Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=7)
+        fading = Covariate("precipitation", "P", TimeRule.ANTECEDENT, days=5)
+        assert (week.name, fading.name) == (
+            "precipitation_window_sum_7d",
+            "precipitation_antecedent_5d",
+        )
+        assert week.day_weights == (1.0,) * 7
+        assert sum(fading.day_weights) / fading.whole_weight == pytest.approx(1 - np.exp(-4))
+        assert fading.day_weights[5] == pytest.approx(np.exp(-1))
+        assert Covariate("precipitation", "P", TimeRule.DAY).day_weights == ()
+
+
+def _weighted(daily: np.ndarray, covariate: Covariate) -> np.ndarray:
+    past = WeightedSum(daily.shape[1:], covariate.whole_weight)
+    for field, weight in zip(daily[::-1], covariate.day_weights, strict=False):
+        past.add(field, weight)
+    return past.value()
