@@ -16,8 +16,8 @@ from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Samples, create
 from smcatalog.products import Definition, TimeRule, load_builtin
 from smcatalog.services.covariates import CovariateReader
+from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import write_layer
-from smcatalog.services.plan import DayInputs
 from smcatalog.services.produce import predict_map
 from smcatalog.services.publish import write_map_files
 from smcatalog.store import Store

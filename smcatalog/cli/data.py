@@ -183,21 +183,16 @@ def _plan(
     context: typer.Context, product: str, first: From = None, last: To = None, json: Json = False
 ) -> None:
     """Say what is missing or stale, and why."""
-    from smcatalog.database.engine import transaction
-    from smcatalog.database.products import find_product
-    from smcatalog.services.plan import DayState, make_plan
+    from smcatalog.services.plan import DayState, preview
 
     definition = find_definition(context.obj, product)
-    days = _days(first, last)
-    plan = transaction(
-        open_workspace(context).engine,
-        lambda c: make_plan(c, definition, find_product(c, definition.name), *days),
-    )
+    plan = preview(open_workspace(context).engine, definition, *_days(first, last))
     if json:
         print_json(
             [
-                {"day": d.day, "period": str(d.period), "state": d.state, "reason": d.reason,
-                 "item_id": d.item_id, "status": d.status}
+                {"day": d.day, "period": str(d.period), "state": d.state, "cause": d.cause,
+                 "reason": d.reason, "granules": d.granules, "item_id": d.item_id,
+                 "status": d.status, "closes_at": d.closes_at}
                 for d in plan.days
             ]
         )  # fmt: skip

@@ -9,6 +9,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DefinitionError",
     "NotFoundError",
+    "OvertakenError",
     "RefusedInput",
     "SmcatalogError",
     "StoreError",
@@ -52,6 +53,10 @@ class RefusedInput(SmcatalogError):  # noqa: N818 - a refusal is a verdict on th
 
 class DatabaseUnavailable(SmcatalogError):  # noqa: N818 - names the state, not a fault
     """No database answers, or its schema is not the one this version needs."""
+
+
+class OvertakenError(SmcatalogError):
+    """What was planned changed before it was made: plan again."""
 
 
 class StoreError(SmcatalogError):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
 from smcatalog.database.collisions import TRANSIENT, pause
 
-__all__ = ["connect", "schema_engine", "transaction", "translated_errors"]
+__all__ = ["connect", "rehearse", "schema_engine", "transaction", "translated_errors"]
 
 _LOCK_TIMEOUT_MS: Final = 5_000
 _CONNECT_SECONDS: Final = 10
@@ -109,6 +109,24 @@ def transaction(
                     raise
         pause(attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def rehearse(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+    """Run a function in a transaction that leaves no trace, as for ``--dry-run``.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        As `transaction`.
+    """
+
+    def undone(connection: Connection) -> _T:
+        with connection.begin_nested() as savepoint:
+            result = work(connection)
+            savepoint.rollback()
+        return result
+
+    return transaction(engine, undone)
 
 
 @contextmanager

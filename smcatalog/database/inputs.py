@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, String, and_, any_, func, literal, or_, select, tuple_, update
@@ -22,11 +22,11 @@ __all__ = [
     "granules_between",
     "is_outdated",
     "known_files",
+    "last_end",
     "layers_of",
     "layers_of_map",
     "record_granule",
     "record_layer",
-    "refusals_of",
     "refuse",
     "resolve",
     "supersede_older",
@@ -297,7 +297,7 @@ def _record(row: Any) -> LayerRecord:
 
 
 def layers_of(
-    connection: Connection, wanted: Iterable[tuple[str, str]]
+    connection: Connection, wanted: Iterable[tuple[str, str]], span: Period | None = None
 ) -> dict[tuple[str, str], list[LayerRecord]]:
     """Return the live layers of some sources and variables, in the order of time.
 
@@ -305,17 +305,32 @@ def layers_of(
     ----------
     wanted : iterable of (source, variable)
         What is looked for.
+    span : Period, optional
+        Only layers that share an instant with it, and static ones.
     """
     pairs = list(wanted)
-    rows = connection.execute(
-        select(*_RECORD)
-        .where(tuple_(Layer.source, Layer.variable).in_(pairs), Layer.superseded_at.is_(None))
-        .order_by(Layer.start_time, Layer.grid)
+    query = select(*_RECORD).where(
+        tuple_(Layer.source, Layer.variable).in_(pairs), Layer.superseded_at.is_(None)
     )
+    if span is not None:
+        held = func.tstzrange(Layer.start_time, Layer.end_time)
+        within = held.op("&&")(func.tstzrange(span.start, span.end))
+        query = query.where(or_(Layer.start_time.is_(None), within))
+    rows = connection.execute(query.order_by(Layer.start_time, Layer.grid))
     found: dict[tuple[str, str], list[LayerRecord]] = {pair: [] for pair in pairs}
     for row in rows:
         record = _record(row)
         found[record.source, record.variable].append(record)
+    return found
+
+
+def last_end(connection: Connection, source: str, name: str) -> datetime | None:
+    """Return when the last live layer of a source and variable ends; None when there is none."""
+    found: datetime | None = connection.scalar(
+        select(func.max(Layer.end_time)).where(
+            Layer.source == source, Layer.variable == name, Layer.superseded_at.is_(None)
+        )
+    )
     return found
 
 
@@ -365,24 +380,3 @@ def resolve(connection: Connection, name: str) -> None:
         .where(Quarantine.name == name, Quarantine.resolved_at.is_(None))
         .values(resolved_at=func.clock_timestamp())
     )
-
-
-def refusals_of(
-    connection: Connection, source: str, first: date | None, last: date | None
-) -> list[Refusal]:
-    """Return the refused files of a source whose middle day lies between two days, both included."""
-    rows = connection.execute(
-        select(Quarantine)
-        .where(
-            Quarantine.source == source,
-            Quarantine.start_time.is_not(None),
-            Quarantine.resolved_at.is_(None),
-        )
-        .order_by(Quarantine.start_time, Quarantine.name)
-    )
-    found = []
-    for row in rows:
-        period = Period(row.start_time, row.end_time)
-        if (first is None or first <= period.day) and (last is None or period.day <= last):
-            found.append(Refusal(row.name, row.reason, row.sha256, row.size, row.source, period))
-    return found

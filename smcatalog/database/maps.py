@@ -48,6 +48,10 @@ class NewMap:
         Provisional or final.
     fingerprint : str
         Of all inputs, parameters and the algorithm's version.
+    algorithm : str
+        Version of the algorithms that made it.
+    inputs_fingerprint : str
+        Of its period and layers alone.
     model : ModelRecord
         What made it.
     files : tuple of MapFile
@@ -61,6 +65,8 @@ class NewMap:
     grid: str
     status: MapStatus
     fingerprint: str
+    algorithm: str
+    inputs_fingerprint: str
     model: ModelRecord
     files: tuple[MapFileValue, ...]
     coarse: tuple[int, ...]
@@ -145,6 +151,8 @@ def record_map(
             grid=new.grid,
             status=new.status.value,
             fingerprint=new.fingerprint,
+            algorithm=new.algorithm,
+            inputs_fingerprint=new.inputs_fingerprint,
             model_id=new.model.id,
             published_at=published_at,
         )

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from smcatalog.core.errors import NotFoundError
+from smcatalog.core.fingerprint import canonical_json
 from smcatalog.core.time import Period
-from smcatalog.database.models import Model, Partition, Product, ProductVersion
+from smcatalog.database.models import Map, Model, Partition, Product, ProductVersion
+from smcatalog.database.plan import InputReach, declare_inputs, has_inputs
 
 __all__ = [
     "ModelRecord",
     "ProductVersionRecord",
-    "find_model",
+    "TrainedPartition",
+    "activate_product",
+    "active_products",
     "find_product",
-    "model_fingerprints",
+    "is_active",
+    "live_versions",
+    "model_by_fingerprint",
+    "model_by_id",
+    "planned_algorithm",
     "product_version",
     "record_model",
-    "register_product",
+    "set_planned_algorithm",
+    "trained_partitions",
 ]
 
 
@@ -67,7 +77,38 @@ class ModelRecord:
     scores: dict[str, Any]
 
 
-def register_product(
+@dataclass(frozen=True, slots=True)
+class TrainedPartition:
+    """A partition that has something to learn from.
+
+    Parameters
+    ----------
+    id : int
+        Its key.
+    name : str
+        Its period.
+    days : int
+        Days that teach.
+    fingerprint : str
+        Of the layers of these days.
+    span : Period
+        From the first to the last of them.
+    model_id : int or None
+        The model in force; None until one is fitted to these layers.
+    refused : str or None
+        Why it can have none.
+    """
+
+    id: int
+    name: str
+    days: int
+    fingerprint: str
+    span: Period
+    model_id: int | None
+    refused: str | None
+
+
+def activate_product(
     connection: Connection,
     *,
     name: str,
@@ -75,30 +116,69 @@ def register_product(
     definition: dict[str, Any],
     recipe_fingerprint: str,
     training_until: date,
-) -> tuple[ProductVersionRecord, bool]:
-    """Return the version of a product that a recipe is, made now if it is new.
+    inputs: Sequence[InputReach],
+) -> ProductVersionRecord:
+    """Return the version of a product that a recipe is, as the active one.
 
-    Returns
-    -------
-    version : ProductVersionRecord
-        The one with this recipe; the next number when no version has it.
-    written : bool
-        Whether anything was recorded.
+    It is recorded now if no version has that recipe, with the next number. Words, the span of days and policies
+    are no part of the recipe: they are brought up to date.
     """
     known = _find_version(connection, name, recipe_fingerprint)
-    if known is not None:
-        return known, False
+    if known is not None and is_active(connection, name, definition):
+        return known
     connection.execute(
         upsert(Product)
         .values(name=name, title=title)
-        .on_conflict_do_nothing(index_elements=["name"])
+        .on_conflict_do_update(index_elements=["name"], set_={"title": title})
     )
     product_id = connection.execute(
         select(Product.id).where(Product.name == name).with_for_update()
     ).scalar_one()
     known = _find_version(connection, name, recipe_fingerprint)
-    if known is not None:
-        return known, False
+    if known is None:
+        known = _new_version(
+            connection, product_id, name, definition, recipe_fingerprint, training_until
+        )
+    active = connection.scalar(
+        select(ProductVersion.id).where(
+            ProductVersion.product_id == product_id, ProductVersion.active
+        )
+    )
+    connection.execute(
+        update(ProductVersion)
+        .where(ProductVersion.product_id == product_id, ProductVersion.id != known.id)
+        .values(active=False)
+    )
+    connection.execute(
+        update(ProductVersion)
+        .where(ProductVersion.id == known.id)
+        .values(active=True, definition=definition)
+    )
+    if active != known.id or not has_inputs(connection, known.id):
+        declare_inputs(connection, known.id, inputs)
+    return known
+
+
+def is_active(connection: Connection, name: str, definition: dict[str, Any]) -> bool:
+    """Say whether a definition is that of the version of its product that is planned and made."""
+    row = connection.execute(
+        select(ProductVersion.id, ProductVersion.definition)
+        .join(Product, Product.id == ProductVersion.product_id)
+        .where(Product.name == name, ProductVersion.active)
+    ).one_or_none()
+    if row is None or canonical_json(row.definition) != canonical_json(definition):
+        return False
+    return has_inputs(connection, row.id)
+
+
+def _new_version(
+    connection: Connection,
+    product_id: int,
+    name: str,
+    definition: dict[str, Any],
+    recipe_fingerprint: str,
+    training_until: date,
+) -> ProductVersionRecord:
     last = connection.scalar(
         select(func.max(ProductVersion.number)).where(ProductVersion.product_id == product_id)
     )
@@ -114,7 +194,87 @@ def register_product(
         )
         .returning(ProductVersion.id)
     ).scalar_one()
-    return ProductVersionRecord(version_id, product_id, name, number), True
+    return ProductVersionRecord(version_id, product_id, name, number)
+
+
+def active_products(connection: Connection) -> list[tuple[ProductVersionRecord, dict[str, Any]]]:
+    """Return the active versions of all products with their definitions, in the order of names."""
+    rows = connection.execute(
+        select(
+            ProductVersion.id,
+            ProductVersion.product_id,
+            Product.name,
+            ProductVersion.number,
+            ProductVersion.definition,
+        )
+        .join(Product, Product.id == ProductVersion.product_id)
+        .where(ProductVersion.active)
+        .order_by(Product.name)
+    )
+    return [(ProductVersionRecord(*row[:4]), row.definition) for row in rows]
+
+
+def planned_algorithm(connection: Connection, version_id: int) -> str:
+    """Return the version of the algorithms that a product version was planned for last."""
+    return connection.execute(
+        select(ProductVersion.algorithm).where(ProductVersion.id == version_id)
+    ).scalar_one()
+
+
+def set_planned_algorithm(connection: Connection, version_id: int, algorithm: str) -> None:
+    """Record the version of the algorithms that a product version is planned for."""
+    connection.execute(
+        update(ProductVersion).where(ProductVersion.id == version_id).values(algorithm=algorithm)
+    )
+
+
+def live_versions(
+    connection: Connection, product_id: int
+) -> Mapping[str, tuple[int, str, dict[str, Any]]]:
+    """Return version, algorithms and definition of the maps in force by item.
+
+    Only of maps that another version or other algorithms than the active ones made: the others need
+    no explanation.
+    """
+    rows = connection.execute(
+        select(Map.item_id, ProductVersion.id, ProductVersion.number, Map.algorithm)
+        .join(ProductVersion, ProductVersion.id == Map.product_version_id)
+        .where(
+            Map.product_id == product_id,
+            Map.superseded_at.is_(None),
+            or_(~ProductVersion.active, Map.algorithm != ProductVersion.algorithm),
+        )
+    ).all()
+    definitions: dict[int, dict[str, Any]] = {
+        row.id: row.definition
+        for row in connection.execute(
+            select(ProductVersion.id, ProductVersion.definition).where(
+                ProductVersion.id.in_({row.id for row in rows})
+            )
+        )
+    }
+    return {row.item_id: (row.number, row.algorithm, definitions[row.id]) for row in rows}
+
+
+def trained_partitions(connection: Connection, version_id: int) -> list[TrainedPartition]:
+    """Return the partitions of a product version that have something to learn from, in the order of time."""
+    rows = connection.execute(
+        select(Partition)
+        .where(Partition.product_version_id == version_id, Partition.training_days > 0)
+        .order_by(Partition.period)
+    )
+    return [
+        TrainedPartition(
+            row.id,
+            row.period,
+            row.training_days,
+            row.training_fingerprint,
+            Period(row.start_time, row.end_time),
+            row.model_id,
+            row.refused,
+        )
+        for row in rows
+    ]
 
 
 def _find_version(
@@ -156,78 +316,48 @@ def product_version(connection: Connection, name: str) -> ProductVersionRecord:
     return ProductVersionRecord(row.id, row.product_id, name, row.number)
 
 
-def find_model(
-    connection: Connection, version: ProductVersionRecord, *fingerprints: str
+_MODEL: Final = (
+    Model.id,
+    Model.fingerprint,
+    Model.method,
+    Model.key,
+    Model.sha256,
+    Model.n_samples,
+    Model.samples_fingerprint,
+    Model.scores,
+)
+
+
+def model_by_id(connection: Connection, model_id: int) -> ModelRecord:
+    """Return a model."""
+    return ModelRecord(*connection.execute(select(*_MODEL).where(Model.id == model_id)).one())
+
+
+def model_by_fingerprint(
+    connection: Connection, partition_id: int, fingerprint: str
 ) -> ModelRecord | None:
-    """Return the model that has one of the fingerprints, or None when it was not fitted yet."""
+    """Return the model of a partition that has a fingerprint; None when it was not fitted yet."""
     row = connection.execute(
-        select(
-            Model.id,
-            Model.fingerprint,
-            Model.method,
-            Model.key,
-            Model.sha256,
-            Model.n_samples,
-            Model.samples_fingerprint,
-            Model.scores,
-        )
-        .join(Partition, Partition.id == Model.partition_id)
-        .where(Partition.product_version_id == version.id, Model.fingerprint.in_(fingerprints))
-    ).first()
+        select(*_MODEL).where(Model.partition_id == partition_id, Model.fingerprint == fingerprint)
+    ).one_or_none()
     return ModelRecord(*row) if row else None
 
 
-def model_fingerprints(connection: Connection, product_id: int) -> set[str]:
-    """Return the fingerprints of all models of a product's versions."""
-    rows = connection.scalars(
-        select(Model.fingerprint)
-        .join(Partition, Partition.id == Model.partition_id)
-        .join(ProductVersion, ProductVersion.id == Partition.product_version_id)
-        .where(ProductVersion.product_id == product_id)
-    )
-    return set(rows)
-
-
-def record_model(
-    connection: Connection,
-    version: ProductVersionRecord,
-    *,
-    label: tuple[str, str],
-    period: Period,
-    model: dict[str, Any],
-) -> ModelRecord:
-    """Record a fitted model and its partition.
+def record_model(connection: Connection, partition_id: int, model: dict[str, Any]) -> ModelRecord:
+    """Record a fitted model; the one that has its fingerprint already stays what it is.
 
     Parameters
     ----------
-    label : (str, str)
-        Names of the partition's period and zone.
-    period : Period
-        Span of the samples.
     model : dict
-        Columns of the model: fingerprint, samples_fingerprint, n_samples, method, scores, key, sha256.
+        Columns of the model: fingerprint, samples_fingerprint, n_samples, method, scores, key, sha256,
+        borrowed_from.
     """
-    partition_id = connection.execute(
-        upsert(Partition)
-        .values(
-            product_version_id=version.id,
-            period=label[0],
-            zone=label[1],
-            start_time=period.start,
-            end_time=period.end,
-        )
-        .on_conflict_do_update(
-            index_elements=["product_version_id", "period", "zone"],
-            set_={"start_time": period.start, "end_time": period.end},
-        )
-        .returning(Partition.id)
-    ).scalar_one()
     connection.execute(
         upsert(Model)
         .values(partition_id=partition_id, **model)
         .on_conflict_do_nothing(index_elements=["partition_id", "fingerprint"])
     )
-    found = find_model(connection, version, model["fingerprint"])
+    found = model_by_fingerprint(connection, partition_id, model["fingerprint"])
     if found is None:
         raise NotFoundError(f"the model {model['fingerprint']} vanished while it was recorded")
     return found

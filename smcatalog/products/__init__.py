@@ -6,8 +6,10 @@ from smcatalog.products.definition import (
     Covariate,
     Definition,
     MethodChoice,
+    Reprocess,
     Step,
     TimeRule,
+    Update,
 )
 from smcatalog.products.partitions import Partitioning, partition_name
 from smcatalog.products.reading import builtin_names, load_builtin, read_definition
@@ -19,8 +21,10 @@ __all__ = [
     "Definition",
     "MethodChoice",
     "Partitioning",
+    "Reprocess",
     "Step",
     "TimeRule",
+    "Update",
     "builtin_names",
     "load_builtin",
     "partition_name",

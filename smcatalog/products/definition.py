@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -13,9 +13,19 @@ from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.stations import Depth
 from smcatalog.core.time import Period, utc_midnight
-from smcatalog.products.partitions import Partitioning
+from smcatalog.products.partitions import Partitioning, partition_span
 
-__all__ = ["Accept", "Coarse", "Covariate", "Definition", "MethodChoice", "Step", "TimeRule"]
+__all__ = [
+    "Accept",
+    "Coarse",
+    "Covariate",
+    "Definition",
+    "MethodChoice",
+    "Reprocess",
+    "Step",
+    "TimeRule",
+    "Update",
+]
 
 _FADED: Final = 4.0
 """Multiples of the time in which weights fall to 1/e after which 2 % are left."""
@@ -54,6 +64,26 @@ class Accept(StrEnum):
     """Those that their provider recommends."""
     RETRIEVED = "retrieved"
     """All that there are."""
+
+
+class Reprocess(StrEnum):
+    """Whether a final map is made again when a granule changed what it or its model read."""
+
+    ALWAYS = "always"
+    """In the next night."""
+    LISTED = "listed"
+    """When an operator lists its day; until then it is stale by policy."""
+    NEVER = "never"
+    """Not at all; it stays stale by policy."""
+
+
+class Update(StrEnum):
+    """When a provisional map is made again."""
+
+    CLOSING = "closing"
+    """Once, when its look-ahead has closed and its period is complete."""
+    ALWAYS = "always"
+    """In each night that something changed what it or its model read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +148,11 @@ class Covariate:
     def name(self) -> str:
         """What the predictor is called: one variable may serve with several lengths of days."""
         return self.variable if self.days is None else f"{self.variable}_{self.time}_{self.days:g}d"
+
+    @property
+    def reach_days(self) -> int:
+        """How many days after its end a layer is still read."""
+        return self.max_age_days or max(len(self.day_weights) - 1, 0)
 
     @property
     def day_weights(self) -> tuple[float, ...]:
@@ -187,6 +222,10 @@ class Definition:
         In the order in which the method gets them.
     method : MethodChoice
         What learns.
+    reprocess : Reprocess
+        Whether late granules make final maps anew.
+    update : Update
+        When provisional maps are made again.
     """
 
     name: str
@@ -207,6 +246,8 @@ class Definition:
     min_samples: int = 1
     look_ahead_days: int = 0
     last_day: date | None = None
+    reprocess: Reprocess = Reprocess.ALWAYS
+    update: Update = Update.CLOSING
 
     def output_grid(self) -> Grid:
         """Return the window of the output grid that covers the region."""
@@ -228,11 +269,59 @@ class Definition:
         for covariate in plain["covariates"]:
             if covariate["days"] is None:  # likewise
                 del covariate["days"]
+        for policy, default in (("reprocess", Reprocess.ALWAYS), ("update", Update.CLOSING)):
+            if plain[policy] is default:
+                del plain[policy]
         plain["method"]["parameters"] = dict(self.method.parameters)
         return plain
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Definition:
+        """Return the recipe that `as_dict` wrote, as the database keeps it."""
+        coarse = dict(plain["coarse"])
+        hours = coarse.get("hours")
+        coarse |= {"accept": Accept(coarse["accept"]), "hours": tuple(hours) if hours else None}
+        covariates = tuple(
+            Covariate(**{**c, "time": TimeRule(c["time"]), "accept": Accept(c["accept"])})
+            for c in plain["covariates"]
+        )
+        last = plain["last_day"]
+        known: dict[str, Any] = {
+            **plain,
+            "bbox": tuple(plain["bbox"]),
+            "depths": tuple(Depth(**depth) for depth in plain["depths"]),
+            "first_day": date.fromisoformat(plain["first_day"]),
+            "last_day": date.fromisoformat(last) if last else None,
+            "training_until": date.fromisoformat(plain["training_until"]),
+            "coarse": Coarse(**coarse),
+            "covariates": covariates,
+            "method": MethodChoice(**plain["method"]),
+            "step": Step(plain["step"]),
+            "partitions": Partitioning(plain["partitions"]),
+            "reprocess": Reprocess(plain.get("reprocess", Reprocess.ALWAYS)),
+            "update": Update(plain.get("update", Update.CLOSING)),
+        }
+        return cls(**known)
+
+    def closes(self, period: Period) -> datetime:
+        """Return when the map of a period becomes final.
+
+        That is when its look-ahead has closed and, where its own partition still learns, the partition is
+        complete: nothing that is yet to come can change it then, late granules apart.
+        """
+        ends = period.end
+        learned = partition_span(self.partitions, period.day)
+        horizon = utc_midnight(self.training_until) + timedelta(days=1)
+        if learned is None:
+            ends = max(ends, horizon)
+        elif learned.start < horizon:
+            ends = max(ends, min(learned.end, horizon))
+        return ends + timedelta(days=self.look_ahead_days)
+
     @property
     def recipe_fingerprint(self) -> str:
-        """Fingerprint of everything that can change a map: words and the span of days left out."""
-        harmless = {"title", "description", "license", "citation", "first_day", "last_day"}
+        """Fingerprint of everything that can change a map: words, the span of days and policies left out."""
+        harmless = {
+            "title", "description", "license", "citation", "first_day", "last_day", "reprocess", "update",
+        }  # fmt: skip
         return fingerprint({k: v for k, v in self.as_dict().items() if k not in harmless})

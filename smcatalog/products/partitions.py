@@ -6,9 +6,9 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
 
-from smcatalog.core.time import julian
+from smcatalog.core.time import Period, julian
 
-__all__ = ["Partitioning", "partition_name"]
+__all__ = ["Partitioning", "partition_name", "partition_span"]
 
 _DAYS: Final = 16
 
@@ -34,4 +34,23 @@ def partition_name(scheme: Partitioning, day: date) -> str:
     """
     if scheme is Partitioning.ALL:
         return scheme.value
-    return julian(day - timedelta(days=(day.timetuple().tm_yday - 1) % _DAYS))
+    return julian(_first_day(day))
+
+
+def partition_span(scheme: Partitioning, day: date) -> Period | None:
+    """Return what the partition of a day spans; None when it has no end of its own.
+
+    Examples
+    --------
+    >>> str(partition_span(Partitioning.SIXTEEN_DAYS, date(2018, 12, 25)))
+    '2018-12-19…2018-12-31'
+    """
+    if scheme is Partitioning.ALL:
+        return None
+    first = _first_day(day)
+    last = min(first + timedelta(days=_DAYS - 1), date(first.year, 12, 31))
+    return Period.of_days(first, last)
+
+
+def _first_day(day: date) -> date:
+    return day - timedelta(days=(day.timetuple().tm_yday - 1) % _DAYS)

@@ -22,8 +22,10 @@ from smcatalog.products.definition import (
     Covariate,
     Definition,
     MethodChoice,
+    Reprocess,
     Step,
     TimeRule,
+    Update,
 )
 from smcatalog.products.partitions import Partitioning
 
@@ -169,7 +171,7 @@ def parse_definition(text: str, file: str) -> Definition:
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
          "first_day", "last_day", "training_until", "step", "partitions", "min_samples", "look_ahead_days",
-         "coarse", "covariates", "method")
+         "reprocess", "update", "coarse", "covariates", "method")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
@@ -198,6 +200,8 @@ def parse_definition(text: str, file: str) -> Definition:
         look_ahead_days=top.count(
             "look_ahead_days", "a number of days, 0 or more", least=0, default=0
         ),
+        reprocess=top.choice("reprocess", Reprocess, Reprocess.ALWAYS),
+        update=top.choice("update", Update, Update.CLOSING),
     )
     try:
         definition.output_grid()

@@ -9,30 +9,45 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
-from smcatalog.core.errors import SmcatalogError, UsageError
+from smcatalog.core.errors import OvertakenError, SmcatalogError, UsageError
+from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.moments import Moments
-from smcatalog.core.time import Period
 from smcatalog.database.engine import transaction
-from smcatalog.database.products import ModelRecord, ProductVersionRecord, find_model, record_model
+from smcatalog.database.plan import put_model_in_force, refuse_partition, training_days
+from smcatalog.database.products import (
+    ModelRecord,
+    ProductVersionRecord,
+    TrainedPartition,
+    model_by_id,
+    record_model,
+    trained_partitions,
+)
 from smcatalog.methods import Samples, create, load
 from smcatalog.methods.sampling import cell_means, join_blocks, join_samples, samples_of
 from smcatalog.products import Definition, Partitioning
 from smcatalog.services.covariates import CovariateReader, blocks
-from smcatalog.services.inputs import DayInputs
-from smcatalog.services.plan import PartitionInputs, stand_in_fingerprint
+from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.progress import Progress, silent
+from smcatalog.services.refresh import (
+    joined_fingerprint,
+    model_fingerprint,
+    training_fingerprint,
+)
 from smcatalog.services.workspace import Workspace
 from smcatalog.validation.metrics import Scores
 
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["Fitted", "Models", "TooFew", "gather_samples", "score_method"]
+__all__ = ["Fitted", "Models", "TooFew", "gather_samples", "score_method", "training_inputs"]
 
 _FOLDS: Final = 5
 _MONTHS: Final = 3
 """From so many months on whole months are left out."""
+_DAYS_AT_ONCE: Final = 400
+"""Days whose layers are looked up together."""
 _MODELS_KEPT: Final = 2
 """Days come in the order of time: a model and the one that may stand in for it."""
 
@@ -106,7 +121,7 @@ class Models:
     definition : Definition
         The product.
     version : ProductVersionRecord
-        Its version.
+        Its version, planned.
     reader : CovariateReader
         Of its layers.
     progress : Progress
@@ -127,8 +142,11 @@ class Models:
         self._reader = reader
         self._progress = progress
         self._kept: dict[str, Fitted | TooFew] = {}
+        with workspace.engine.connect() as connection:
+            self._partitions = trained_partitions(connection, version.id)
+        self._numbers = {one.name: number for number, one in enumerate(self._partitions)}
 
-    def of(self, partition: PartitionInputs) -> Fitted | TooFew:
+    def of(self, name: str) -> Fitted | TooFew:
         """Return the model of a partition: its own, or that of the one before if samples are too few.
 
         Raises
@@ -137,49 +155,60 @@ class Models:
             When a product with one model has no sample, or a method finds them too few.
         StoreError
             When a recorded model's file is missing or damaged.
+        OvertakenError
+            When its layers changed since it was planned.
         """
-        if partition.name not in self._kept:
+        if name not in self._kept:
+            if name not in self._numbers:
+                raise OvertakenError(f"partition {name} has nothing to learn from any more")
+            partition = self._partitions[self._numbers[name]]
             found = self._find(partition) or self._make(partition)
             while len(self._kept) >= _MODELS_KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[partition.name] = found
-        return self._kept[partition.name]
+            self._kept[name] = found
+        return self._kept[name]
 
-    def _find(self, partition: PartitionInputs) -> Fitted | None:
-        with self._workspace.engine.connect() as connection:
-            record = find_model(connection, self._version, *partition.models)
-        if record is None:
+    def _find(self, partition: TrainedPartition) -> Fitted | TooFew | None:
+        if partition.refused is not None:
+            return TooFew(partition.refused)
+        if partition.model_id is None:
             return None
-        teacher = partition
-        for _ in range(partition.models.index(record.fingerprint)):
-            teacher = teacher.earlier or teacher
-        return self._load(record, teacher.name)
+        with self._workspace.engine.connect() as connection:
+            record = model_by_id(connection, partition.model_id)
+        return self._load(record, record.scores.get("learned_in", partition.name))
 
     def _load(self, record: ModelRecord, learned_in: str) -> Fitted:
         path = self._workspace.store.verified(record.key, record.sha256)
         return Fitted(record, load(record.method, path), learned_in)
 
-    def _make(self, partition: PartitionInputs) -> Fitted | TooFew:
+    def _make(self, partition: TrainedPartition) -> Fitted | TooFew:
         definition, name = self._definition, partition.name
         one = definition.partitions is Partitioning.ALL
         what = "sampling" if one else f"sampling {name}"
-        samples = gather_samples(definition, partition.training, self._reader, self._progress, what)
+        training = transaction(
+            self._workspace.engine,
+            lambda c: training_inputs(c, definition, self._version, partition),
+        )
+        samples = gather_samples(definition, training, self._reader, self._progress, what)
         n = len(samples) if samples is not None else 0
         if samples is not None and n >= definition.min_samples:
             return self._fit(partition, samples)
-        if partition.earlier is not None:
-            earlier = self.of(partition.earlier)
-            return self._borrow(partition, n, earlier) if isinstance(earlier, Fitted) else earlier
+        number = self._numbers[name]
+        if number:
+            earlier = self.of(self._partitions[number - 1].name)
+            if isinstance(earlier, Fitted):
+                return self._borrow(partition, n, earlier)
+            return self._refuse(partition, earlier)
         reason = (
             f"product {definition.name} has {n or 'no'} sample{'s' if n > 1 else ''} up to "
-            f"{partition.training[-1].period.day}, {definition.min_samples} are needed: "
+            f"{training[-1].period.day}, {definition.min_samples} are needed: "
             f"ingest {definition.coarse.source} and its covariates of more days"
         )
         if one:
             raise UsageError(reason)
-        return TooFew(reason)
+        return self._refuse(partition, TooFew(reason))
 
-    def _fit(self, partition: PartitionInputs, samples: Samples) -> Fitted:
+    def _fit(self, partition: TrainedPartition, samples: Samples) -> Fitted:
         definition = self._definition
         method = create(definition.method.name, definition.method.parameters).fit(samples)
         scores = score_method(definition, method, samples)
@@ -192,7 +221,7 @@ class Models:
                 work=work,
             )
         columns: dict[str, Any] = {
-            "fingerprint": partition.models[0],
+            "fingerprint": model_fingerprint(definition, partition.fingerprint),
             "samples_fingerprint": samples.fingerprint,
             "n_samples": len(samples),
             "method": method.name,
@@ -205,29 +234,67 @@ class Models:
             return self._load(record, partition.name)
         return Fitted(record, method, partition.name)
 
-    def _borrow(self, partition: PartitionInputs, n: int, earlier: Fitted) -> Fitted:
+    def _borrow(self, partition: TrainedPartition, n: int, earlier: Fitted) -> Fitted:
         """Record under a partition with too few samples the model that stands in for its own."""
         other = earlier.record
+        own = model_fingerprint(self._definition, partition.fingerprint)
         columns: dict[str, Any] = {
-            "fingerprint": stand_in_fingerprint(partition.models[0], other.fingerprint),
+            "fingerprint": fingerprint({"too few samples": own, "instead": other.fingerprint}),
             "samples_fingerprint": other.samples_fingerprint,
             "n_samples": other.n_samples,
             "method": other.method,
             "scores": {**other.scores, "learned_in": earlier.learned_in, "own_samples": n},
             "key": other.key,
             "sha256": other.sha256,
+            "borrowed_from": other.id,
         }
         return Fitted(self._record(partition, columns), earlier.method, earlier.learned_in)
 
-    def _record(self, partition: PartitionInputs, columns: dict[str, Any]) -> ModelRecord:
-        days = partition.training
-        span = Period(days[0].period.start, max(day.period.end for day in days))
-        return transaction(
+    def _refuse(self, partition: TrainedPartition, why: TooFew) -> TooFew:
+        transaction(
             self._workspace.engine,
-            lambda connection: record_model(
-                connection, self._version, label=(partition.name, "all"), period=span, model=columns
-            ),
+            lambda c: refuse_partition(c, partition.id, why.reason, partition.fingerprint),
         )
+        return why
+
+    def _record(self, partition: TrainedPartition, columns: dict[str, Any]) -> ModelRecord:
+        """Record a model and put it into force, unless its layers changed meanwhile."""
+
+        def work(connection: Connection) -> ModelRecord:
+            record = record_model(connection, partition.id, columns)
+            put_model_in_force(connection, partition.id, record.id, partition.fingerprint)
+            return record
+
+        return transaction(self._workspace.engine, work)
+
+
+def training_inputs(
+    connection: Connection,
+    definition: Definition,
+    version: ProductVersionRecord,
+    partition: TrainedPartition,
+) -> list[DayInputs]:
+    """Return the inputs of the days that teach a partition, in the order of time.
+
+    Raises
+    ------
+    OvertakenError
+        When they are not those that were planned: plan again.
+    """
+    found: list[DayInputs] = []
+    days = training_days(connection, version.id, partition.name)
+    for start in range(0, len(days), _DAYS_AT_ONCE):
+        part = days[start : start + _DAYS_AT_ONCE]
+        index = LayerIndex(connection, definition, part[0], part[-1])
+        chosen = set(part)
+        inputs = index.days(part[0], part[-1])
+        found += [day for day in inputs if day.complete and day.period.day in chosen]
+    if joined_fingerprint(map(training_fingerprint, found)) != partition.fingerprint:
+        raise OvertakenError(
+            f"the layers that partition {partition.name} of {definition.name} learns from changed just "
+            "now: plan again"
+        )
+    return found
 
 
 def score_method(definition: Definition, fitted: Method, samples: Samples) -> dict[str, Any]:

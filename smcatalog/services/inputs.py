@@ -7,17 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Final
 
 from sqlalchemy import Connection
 
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.time import DAY, Period, utc_midnight
-from smcatalog.database.inputs import LayerRecord, layers_of
+from smcatalog.database.inputs import LayerRecord, last_end, layers_of
 from smcatalog.methods.antecedents import LEAST_KNOWN
 from smcatalog.products import Covariate, Definition, Step, TimeRule
 from smcatalog.resample import overlap
 
-__all__ = ["DayInputs", "LayerIndex", "LayerSeries"]
+__all__ = ["UNDATED", "DayInputs", "LayerIndex", "LayerSeries"]
+
+UNDATED: Final = frozenset({TimeRule.STATIC, TimeRule.HOLDING})
+"""Rules under which a covariate has a value for days on which nothing of it came in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +128,40 @@ class LayerIndex:
     Parameters
     ----------
     connection : Connection
-        Asked once, here.
+        Asked here and no more.
     definition : Definition
         The product.
+    first, last : date
+        Days whose maps are looked at, both included: of other times only those layers are known that
+        these maps read.
     """
 
-    def __init__(self, connection: Connection, definition: Definition) -> None:
+    def __init__(
+        self, connection: Connection, definition: Definition, first: date, last: date
+    ) -> None:
         self._definition = definition
-        coarse = (definition.coarse.source, definition.coarse.variable)
-        wanted = [coarse, *((c.source, c.variable) for c in definition.covariates)]
-        output = definition.output_grid()
-        layers = {
-            key: [layer for layer in found if _reaches(layer.grid, output)]
-            for key, found in layers_of(connection, dict.fromkeys(wanted)).items()
-        }
-        self._series = [LayerSeries(layers[c.source, c.variable]) for c in definition.covariates]
+        self._output = definition.output_grid()
         self._coarse: dict[Period, list[LayerRecord]] = {}
-        for layer in layers[coarse]:
+        key = (definition.coarse.source, definition.coarse.variable)
+        # hours of a day may lie in its neighbours
+        around = Period.of_days(first - 2 * DAY, last + 2 * DAY)
+        for layer in self._near(layers_of(connection, [key], around)[key]):
             covered = None if layer.period is None else self._covered(layer.period)
             if covered is not None:
                 self._coarse.setdefault(covered, []).append(layer)
+        first, last = self.widened(first, last)
+        dated = [period for period in self._coarse if first <= period.day <= last]
+        start = min((period.start for period in dated), default=around.start)
+        end = max((period.end for period in dated), default=around.end)
+        reach = max((c.reach_days for c in definition.covariates), default=0) * DAY
+        read = Period(min(start, around.start) - reach, max(end, around.end))
+        wanted = dict.fromkeys((c.source, c.variable) for c in definition.covariates)
+        found = {k: self._near(v) for k, v in layers_of(connection, wanted, read).items()}
+        self._series = [LayerSeries(found[c.source, c.variable]) for c in definition.covariates]
+        self._last = last_end(connection, *key)
+
+    def _near(self, layers: Iterable[LayerRecord]) -> list[LayerRecord]:
+        return [layer for layer in layers if _reaches(layer.grid, self._output)]
 
     def _covered(self, period: Period) -> Period | None:
         """Return the period of the map that a layer of the coarse product belongs to, if to any."""
@@ -166,51 +184,41 @@ class LayerIndex:
         pairs = zip(self._definition.covariates, day.covariates, strict=True)
         return [covariate for covariate, layers in pairs if not layers]
 
-    def training(self) -> list[DayInputs]:
-        """Return the inputs that models learn from: complete and not after the training horizon."""
-        found = (
-            self.inputs(period)
-            for period in sorted(self._coarse)
-            if period.day <= self._definition.training_until
-        )
-        return [day for day in found if day.complete]
+    def widened(self, first: date, last: date) -> tuple[date, date]:
+        """Return the days of all maps whose periods share a day with those from one to another."""
+        if self._definition.step is Step.DAY:
+            return first, last
+        span = Period.of_days(first, last)
+        touched = [p.day for p in self._coarse if p.start < span.end and span.start < p.end]
+        return min([first, *touched]), max([last, *touched])
 
-    def maps(self, first: date, last: date | None) -> list[DayInputs]:
-        """Return the inputs of maps dated from ``first`` to ``last``, both included.
+    def days(self, first: date, last: date) -> list[DayInputs]:
+        """Return the inputs of the maps dated from ``first`` to ``last``, both included.
 
         With a map for each period of the coarse product these are all its periods, with incomplete
         inputs too; with a map for each day they are the days whose inputs are complete.
         """
         if self._definition.step is Step.COARSE:
             periods: Iterable[Period] = sorted(self._coarse)
-        else:
-            periods = map(Period.of_day, self._days(first))
-        chosen = (p for p in periods if first <= p.day and (last is None or p.day <= last))
-        found = [self.inputs(period) for period in chosen]
-        if self._definition.step is Step.COARSE:
-            return found
+            return [self.inputs(p) for p in periods if first <= p.day <= last]
+        found = (self.inputs(Period.of_day(day)) for day in self._complete(first, last))
         return [day for day in found if day.complete]
 
-    def _days(self, first: date) -> list[date]:
+    def _complete(self, first: date, last: date) -> list[date]:
         """Return the days that may have all covariates."""
         pairs = list(zip(self._definition.covariates, self._series, strict=True))
-        undated = {TimeRule.STATIC, TimeRule.HOLDING}
-        daily = [set(series.by_day) for c, series in pairs if c.time not in undated]
+        daily = [set(series.by_day) for c, series in pairs if c.time not in UNDATED]
         if daily:
-            return sorted(set.intersection(*daily))
-        # nothing comes day by day: as long as composites hold, or the coarse product goes on
-        ends = [period.end for period in self._coarse]
-        ends += [
-            layer.period.end + c.max_age_days * DAY
-            for c, series in pairs
-            for layers in series.by_day.values()
-            for layer in layers
-            if layer.period is not None
-        ]
-        if not ends:
-            return []
-        past = (max(ends) - timedelta(microseconds=1)).date()
-        return [first + i * DAY for i in range((past - first).days + 1)]
+            return sorted(d for d in set.intersection(*daily) if first <= d <= last)
+        if all(c.time is TimeRule.STATIC for c in self._definition.covariates):
+            # nothing says when: from the first day on, as long as the coarse product goes on
+            first = max(first, self._definition.first_day)
+            last = (
+                min(last, (self._last - timedelta(microseconds=1)).date())
+                if self._last
+                else first - DAY
+            )
+        return [first + i * DAY for i in range((last - first).days + 1)]
 
 
 @lru_cache(maxsize=1 << 16)

@@ -45,7 +45,8 @@ def live_published(
         version = product_version(connection, definition.name)
         live = live_maps(connection, version.product_id, first, last)
         maps = [load_map(connection, live[day].id, kinds) for day in sorted(live)]
-        return maps, LayerIndex(connection, definition)
+        days = [published.period.day for published in maps] or [definition.first_day]
+        return maps, LayerIndex(connection, definition, days[0], days[-1])
 
     return transaction(workspace.engine, find)
 

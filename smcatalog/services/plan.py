@@ -1,75 +1,75 @@
-"""What is missing or stale, and why: worked out from the database alone."""
+"""What is missing or stale, and why: asked of the database, which keeps it as it changes."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from smcatalog.core.errors import UsageError
-from smcatalog.core.fingerprint import fingerprint
+from smcatalog.core.fingerprint import canonical_json
 from smcatalog.core.maps import MapStatus
 from smcatalog.core.time import Period
-from smcatalog.database.inputs import refusals_of
-from smcatalog.database.maps import LiveMap, live_maps
-from smcatalog.database.products import model_fingerprints
-from smcatalog.methods import recipe as method_recipe
-from smcatalog.products import Definition, Step, TimeRule, partition_name
-from smcatalog.services.inputs import DayInputs, LayerIndex
+from smcatalog.database.engine import rehearse, transaction
+from smcatalog.database.plan import day_states
+from smcatalog.database.products import (
+    ProductVersionRecord,
+    TrainedPartition,
+    activate_product,
+    is_active,
+    live_versions,
+    trained_partitions,
+)
+from smcatalog.products import Definition
+from smcatalog.services.refresh import algorithm_of, reaches, refresh
 
 __all__ = [
-    "ALGORITHM",
-    "DayInputs",
+    "Cause",
     "DayState",
-    "PartitionInputs",
     "Plan",
     "PlannedDay",
+    "activate",
     "make_plan",
-    "map_fingerprint",
-    "stand_in_fingerprint",
+    "preview",
+    "states_of",
 ]
-
-ALGORITHM: Final = 1
-"""Version of everything between layers and maps that is not a method's own.
-
-Raised whenever the same layers and recipe would give another map."""
 
 
 class DayState(StrEnum):
     """What is to be done about a day."""
 
     MISSING = "missing"
+    """It was never made."""
     STALE = "stale"
+    """It was made of something else than what there is now."""
+    GONE = "gone"
+    """What it was made of is there no longer: it is to be withdrawn."""
+    HELD = "held"
+    """It is stale, and the product's policy leaves it so."""
     CURRENT = "current"
+    """Nothing."""
     REFUSED = "refused"
+    """It cannot be made."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PartitionInputs:
-    """What the model of a partition is learned from.
+class Cause(StrEnum):
+    """Why a day is not current."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the partition, from `partition_name`.
-    training : tuple of DayInputs
-        Days whose samples it learns from; at least one.
-    models : tuple of str
-        Fingerprints that its model can have: its own first; then, should its samples be too few, those
-        with the model of the partition before. At most one of them is ever fitted.
-    earlier : PartitionInputs or None
-        The partition before, whose model is used when the samples are too few.
-    """
-
-    name: str
-    training: tuple[DayInputs, ...]
-    models: tuple[str, ...]
-    earlier: PartitionInputs | None
+    NEW = "new"
+    RECIPE = "recipe"
+    ALGORITHM = "algorithm"
+    INPUTS = "inputs"
+    MODEL = "model"
+    CLOSING = "closing"
+    GONE = "gone"
+    INCOMPLETE = "incomplete"
+    UNTRAINED = "untrained"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +81,32 @@ class PlannedDay:
     period : Period
         What the map covers.
     state : DayState
-        Missing, stale, current or refused.
+        What is to be done.
+    cause : Cause or None
+        Why; None when it is current.
     reason : str
-        Why, for a person.
-    inputs : DayInputs or None
-        None when the day cannot be made.
-    partition : PartitionInputs or None
-        Whose model makes the map; None when there is nothing to learn from yet.
-    fingerprint : str or None
-        That the map has or will have; None when that depends on a model not yet fitted.
+        The same for a person, in one line.
+    granules : tuple of str
+        That changed what it, or its model, is made of, as far as they are known.
     status : MapStatus
-        Provisional as long as the look-ahead has not closed.
+        Final when its look-ahead has closed and its period is complete.
+    closes_at : datetime
+        When that is.
     item_id : str or None
-        The live map's item.
+        Item of the map in force.
+    partition : str or None
+        Period whose model makes the map; None when there is nothing to learn from yet.
     """
 
     period: Period
     state: DayState
+    cause: Cause | None
     reason: str
-    inputs: DayInputs | None
-    partition: PartitionInputs | None
-    fingerprint: str | None
+    granules: tuple[str, ...]
     status: MapStatus
-    item_id: str | None = None
+    closes_at: datetime
+    item_id: str | None
+    partition: str | None
 
     @property
     def day(self) -> date:
@@ -122,44 +125,61 @@ class Plan:
 
     Parameters
     ----------
-    partitions : tuple of PartitionInputs
+    version : ProductVersionRecord
+        The version that is planned.
+    partitions : tuple of TrainedPartition
         Those with something to learn from, in the order of time.
     days : tuple of PlannedDay
         In the order of time.
     """
 
-    partitions: tuple[PartitionInputs, ...]
+    version: ProductVersionRecord
+    partitions: tuple[TrainedPartition, ...]
     days: tuple[PlannedDay, ...]
-
-    @property
-    def training(self) -> tuple[DayInputs, ...]:
-        """Days whose samples models learn from."""
-        return tuple(day for partition in self.partitions for day in partition.training)
 
     def in_state(self, state: DayState) -> list[PlannedDay]:
         """Return the days in a state."""
         return [day for day in self.days if day.state is state]
 
 
+def activate(connection: Connection, definition: Definition) -> ProductVersionRecord:
+    """Return the version of a product that its definition is, as the one that is planned and made.
+
+    It is declared now if it is new: as the next version when its recipe is.
+    """
+    return activate_product(
+        connection,
+        name=definition.name,
+        title=definition.title,
+        definition=definition.as_dict(),
+        recipe_fingerprint=definition.recipe_fingerprint,
+        training_until=definition.training_until,
+        inputs=reaches(definition),
+    )
+
+
 def make_plan(
     connection: Connection,
     definition: Definition,
-    product_id: int | None,
     first: date | None = None,
     last: date | None = None,
     *,
     now: datetime | None = None,
+    open_only: bool = False,
 ) -> Plan:
     """Work out what is missing or stale.
 
     Parameters
     ----------
-    product_id : int or None
-        Key of the product; None when it was never produced.
+    connection : Connection
+        In a transaction. The definition becomes the active version of its product and its plan is brought
+        up to date: roll back to leave no trace.
     first, last : date, optional
         Days that maps are dated by, both included; the product's own span by default.
     now : datetime, optional
         The present, for tests.
+    open_only : bool
+        Leave out what is current.
 
     Raises
     ------
@@ -168,177 +188,176 @@ def make_plan(
 
     Notes
     -----
-    A map's fingerprint covers the algorithm's version, the recipe, the model's fingerprint and the
-    checksums of the layers of its day. The model's covers the method, its parameters and the
-    layers of the partition's days up to the training horizon.
-
-    Whether a partition has enough samples is known once they were drawn. When they were too few, its
-    model's fingerprint covers its own layers and the model of the partition before that stands in,
-    and is recorded under the partition. So it is enough to see which of the fingerprints that its model
-    can have is recorded: when none is, its maps cannot be current. No file is opened.
+    Only days near a layer that came or went since the last time are put together anew; no file is opened.
+    A map is stale when the recipe, the algorithms' version, the checksums of its layers or its model
+    are not those that it was made with. The model of a partition is that which was fitted to the
+    layers of its training days as they are now, or that of the partition before if samples were too few.
     """
     if first is not None and last is not None and last < first:
         raise UsageError(f"the last day {last} is before the first day {first}")
+    version = activate(connection, definition)
+    refresh(connection, definition, version.id)
+    partitions = tuple(trained_partitions(connection, version.id))
+    days = states_of(connection, definition, version, first, last, now=now, open_only=open_only)
+    return Plan(version, partitions, days)
+
+
+def preview(
+    engine: Engine,
+    definition: Definition,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    now: datetime | None = None,
+) -> Plan:
+    """Work out what is missing or stale, and leave no trace but a plan brought up to date.
+
+    A definition that is not the active one of its product is planned as if it were, and forgotten again.
+
+    Raises
+    ------
+    UsageError
+        As `make_plan`.
+    """
+
+    def work(connection: Connection) -> Plan:
+        return make_plan(connection, definition, first, last, now=now)
+
+    def known(connection: Connection) -> bool:
+        return is_active(connection, definition.name, definition.as_dict())
+
+    run = transaction if transaction(engine, known) else rehearse
+    return run(engine, work)
+
+
+def states_of(
+    connection: Connection,
+    definition: Definition,
+    version: ProductVersionRecord,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    now: datetime | None = None,
+    open_only: bool = False,
+) -> tuple[PlannedDay, ...]:
+    """Return the states of days as they were planned last, in the order of time."""
     present = now or datetime.now(UTC)
-    first = max(first, definition.first_day) if first else definition.first_day
-    last = min(filter(None, (last, definition.last_day)), default=None)
-    index = LayerIndex(connection, definition)
-    partitions = _partitions(definition, index.training())
-    known = _known_models(connection, product_id, partitions)
-    live = live_maps(connection, product_id, first, last) if product_id is not None else {}
-    planner = _Planner(definition, index, partitions, known, present)
-    days = index.maps(first, last)
-    planned = [planner.plan(day, live.get(day.period.day)) for day in days]
-    periods = {day.period for day in days}
-    planned += [
-        _refused(refusal.period, f"{refusal.name}: {refusal.reason}", MapStatus.PROVISIONAL)
-        for source in _leading(definition)
-        for refusal in refusals_of(connection, source, first, last)
-        if refusal.period is not None and refusal.period not in periods
-    ]
-    return Plan(partitions, tuple(sorted(planned, key=lambda day: day.period)))
+    rows = day_states(connection, version.id, present, first, last, open_only=open_only)
+    trained = trained_partitions(connection, version.id)
+    first_trained = trained[0].name if trained else None
+    others = live_versions(connection, version.product_id)
+    explain = _Explainer(definition, version, others, first_trained)
+    return tuple(_planned(row, explain) for row in rows)
 
 
-def map_fingerprint(definition: Definition, day: DayInputs, model: str, status: MapStatus) -> str:
-    """Return the fingerprint of a map: of all that it is made of.
-
-    Parameters
-    ----------
-    model : str
-        Fingerprint of the model.
-    """
-    content = {
-        "algorithm": ALGORITHM,
-        "recipe": definition.recipe_fingerprint,
-        "model": model,
-        # a map for a day does not read the coarse product of that day: its model did
-        "layers": day.checksums(coarse=definition.step is Step.COARSE),
-        "status": status.value,
-    }
-    return fingerprint(content)
+def _planned(row: Any, explain: _Explainer) -> PlannedDay:
+    granules = tuple(dict.fromkeys(c["granule"] for c in row.causes or () if c["granule"]))
+    return PlannedDay(
+        period=Period(row.start_time, row.end_time),
+        state=DayState(row.state),
+        cause=Cause(row.cause) if row.cause else None,
+        reason=explain(row),
+        granules=granules if row.state != DayState.CURRENT else (),
+        status=MapStatus.FINAL if row.final else MapStatus.PROVISIONAL,
+        closes_at=row.closes_at,
+        item_id=row.item_id,
+        partition=row.partition,
+    )
 
 
-def stand_in_fingerprint(own: str, earlier: str) -> str:
-    """Return the fingerprint of a partition's model when another one stands in for it.
-
-    Parameters
-    ----------
-    own : str
-        That the model would have had, had the samples been enough.
-    earlier : str
-        Of the model that stands in.
-    """
-    return fingerprint({"too few samples": own, "instead": earlier})
-
-
-def _partitions(
-    definition: Definition, training: Sequence[DayInputs]
-) -> tuple[PartitionInputs, ...]:
-    parts: dict[str, list[DayInputs]] = {}
-    for day in training:
-        parts.setdefault(partition_name(definition.partitions, day.period.day), []).append(day)
-    found: list[PartitionInputs] = []
-    for name, days in sorted(parts.items()):
-        earlier = found[-1] if found else None
-        own = _model_fingerprint(definition, days)
-        others = (stand_in_fingerprint(own, model) for model in (earlier.models if earlier else ()))
-        found.append(PartitionInputs(name, tuple(days), (own, *others), earlier))
-    return tuple(found)
-
-
-def _model_fingerprint(definition: Definition, training: Sequence[DayInputs]) -> str:
-    content: dict[str, Any] = {
-        "algorithm": ALGORITHM,
-        "recipe": definition.recipe_fingerprint,
-        "method": method_recipe(definition.method.name, definition.method.parameters),
-        "samples": [[day.period.start, day.period.end, day.checksums()] for day in training],
-    }
-    return fingerprint(content)
-
-
-def _known_models(
-    connection: Connection, product_id: int | None, partitions: Sequence[PartitionInputs]
-) -> dict[str, str]:
-    """Return the fingerprint of each partition's model by the partition's name, where it is fitted."""
-    if product_id is None:
-        return {}
-    recorded = model_fingerprints(connection, product_id)
-    return {p.name: model for p in partitions for model in p.models if model in recorded}
-
-
-def _leading(definition: Definition) -> list[str]:
-    """Return the sources without whose granules of a day there is no map of that day."""
-    if definition.step is Step.COARSE:
-        return [definition.coarse.source]
-    daily = (c.source for c in definition.covariates if c.time is TimeRule.DAY)
-    return list(dict.fromkeys(daily))
-
-
-def _refused(
-    period: Period, reason: str, status: MapStatus, item_id: str | None = None
-) -> PlannedDay:
-    return PlannedDay(period, DayState.REFUSED, reason, None, None, None, status, item_id)
-
-
-class _Planner:
-    """Says what is to be done about one day after another."""
+class _Explainer:
+    """Says in one line why a day is in its state."""
 
     def __init__(
         self,
         definition: Definition,
-        index: LayerIndex,
-        partitions: Sequence[PartitionInputs],
-        known: Mapping[str, str],
-        present: datetime,
+        version: ProductVersionRecord,
+        versions: Mapping[str, tuple[int, str, dict[str, Any]]],
+        first_trained: str | None,
     ) -> None:
         self._definition = definition
-        self._index = index
-        self._partitions = partitions
-        self._names = [partition.name for partition in partitions]
-        self._known = known
-        self._present = present
+        self._version = version
+        self._versions = versions
+        self._first_trained = first_trained
 
-    def _partition(self, day: date) -> PartitionInputs | None:
-        """Return a day's own partition, or the last one before it that has something to learn from."""
-        own = partition_name(self._definition.partitions, day)
-        number = bisect_right(self._names, own)
-        return self._partitions[number - 1] if number else None
+    def __call__(self, row: Any) -> str:
+        return self._why(row) + self._held(row)
 
-    def plan(self, day: DayInputs, live: LiveMap | None) -> PlannedDay:
-        """Say what is to be done about a day."""
-        closes = day.period.end + timedelta(days=self._definition.look_ahead_days)
-        status = MapStatus.FINAL if closes <= self._present else MapStatus.PROVISIONAL
-        item = live.item_id if live else None
-        if missing := self._index.missing(day):
-            names = " and ".join(f"{c.source} {c.variable}" for c in missing)
-            reason = f"no layer of {names} for {day.period}: ingest it and run again"
-            return _refused(day.period, reason, status, item)
-        partition = self._partition(day.period.day)
-        if partition is None and self._partitions:
-            return _refused(day.period, self._too_early(), status, item)
-        mark = self._mark(day, partition, status)
-        if live is None:
-            state, reason = DayState.MISSING, "never made"
-        elif live.fingerprint != mark:
-            state = DayState.STALE
-            reason = f"inputs, recipe or model are not those of {live.item_id}"
-        else:
-            state, reason = DayState.CURRENT, "up to date"
-        return PlannedDay(day.period, state, reason, day, partition, mark, status, item)
+    def _why(self, row: Any) -> str:  # noqa: C901, PLR0911 - a table, one line a cause
+        period = Period(row.start_time, row.end_time)
+        match row.cause:
+            case Cause.NEW:
+                return "never made"
+            case Cause.RECIPE:
+                return self._recipe(row.item_id)
+            case Cause.ALGORITHM:
+                before = self._versions.get(row.item_id, (0, "an older one", {}))[1]
+                now = algorithm_of(self._definition)
+                return f"made by algorithms {before or 'of an older version'}, now they are {now}"
+            case Cause.INPUTS:
+                return _named(row.causes) or f"its layers are not those of {row.item_id}"
+            case Cause.MODEL:
+                learned = f"its model, of {row.partition}, is not that of {row.item_id}"
+                changed = _named(row.causes)
+                return f"{learned}: {changed}" if changed else learned
+            case Cause.CLOSING:
+                return f"provisional, and closed on {row.closes_at:%Y-%m-%d}: it becomes final"
+            case Cause.GONE:
+                lacking = f" ({row.detail})" if row.detail else ""
+                return f"what {row.item_id} was made of is there no longer{lacking}: withdraw it"
+            case Cause.INCOMPLETE:
+                return f"no layer of {row.detail} for {period}: ingest it and run again"
+            case Cause.UNTRAINED:
+                return row.detail or self._too_early()
+            case Cause.QUARANTINE:
+                return str(row.detail)
+        return "up to date"
+
+    def _held(self, row: Any) -> str:
+        match row.held_for:
+            case "closing":
+                return f"; made again when it becomes final, on {row.closes_at:%Y-%m-%d}"
+            case "listed":
+                return "; left as it is until 'smcatalog reprocess' lists it"
+            case "never":
+                return "; left as it is: the product makes no final map again"
+        return ""
+
+    def _recipe(self, item_id: str) -> str:
+        number, _, definition = self._versions.get(item_id, (0, "", {}))
+        now = json.loads(canonical_json(self._definition.as_dict()))
+        keys = _differences(definition, now)
+        return f"made with version {number}, now it is {self._version.number}: {', '.join(keys)}"
 
     def _too_early(self) -> str:
+        definition = self._definition
+        source = definition.coarse.source
+        if self._first_trained is None:
+            return (
+                f"{source} has no sample up to {definition.training_until}: ingest it and its "
+                "covariates first"
+            )
         return (
-            f"{self._definition.coarse.source} has no sample up to its period of "
-            f"{self._definition.partitions}; the first is in the one that begins "
-            f"{self._names[0]}: ingest earlier days and run again"
+            f"{source} has no sample up to its period of {definition.partitions}; the first is in the "
+            f"one that begins {self._first_trained}: ingest earlier days and run again"
         )
 
-    def _mark(
-        self, day: DayInputs, partition: PartitionInputs | None, status: MapStatus
-    ) -> str | None:
-        if partition is None:
-            return None
-        model = self._known.get(partition.name)
-        if model is None and len(partition.models) == 1:
-            model = partition.models[0]
-        return map_fingerprint(self._definition, day, model, status) if model else None
+
+def _named(causes: Sequence[dict[str, str]] | None) -> str:
+    """Name the granules that changed something, a few of them."""
+    if not causes:
+        return ""
+    shown = [f"{c['source']} {c['variable']} {c['change']}: {c['granule']}" for c in causes[:3]]
+    more = len(causes) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+    """Name the parameters in which two recipes differ."""
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return [] if before == now else [where]
+    found: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        inner = f"{where}.{key}" if where else str(key)
+        found += _differences(before.get(key), now.get(key), inner)
+    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +15,36 @@ from sqlalchemy import Connection
 
 from smcatalog.core.encoding import NODATA, QUALITY_NODATA, Quality, encode
 from smcatalog.core.errors import UsageError
+from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapStatus
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap
-from smcatalog.database.products import ModelRecord, ProductVersionRecord, register_product
+from smcatalog.database.products import ModelRecord, ProductVersionRecord
 from smcatalog.products import Definition, Partitioning, partition_name
 from smcatalog.services.covariates import CovariateReader, blocks
 from smcatalog.services.fit import Fitted, Models, TooFew
-from smcatalog.services.inputs import DayInputs
-from smcatalog.services.plan import (
-    DayState,
-    PartitionInputs,
-    Plan,
-    PlannedDay,
-    make_plan,
-    map_fingerprint,
-)
+from smcatalog.services.inputs import DayInputs, LayerIndex
+from smcatalog.services.plan import Cause, DayState, PlannedDay, make_plan
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.publish import announce_collection, publish, write_map_files
+from smcatalog.services.refresh import ALGORITHM, algorithm_of, inputs_fingerprint
 from smcatalog.services.workspace import Workspace
 
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["DayResult", "ProduceReport", "predict_map", "produce"]
+__all__ = [
+    "DayResult",
+    "Maker",
+    "ProduceReport",
+    "map_fingerprint",
+    "predict_map",
+    "produce",
+]
+
+_DAYS_AT_ONCE: Final = 32
+"""Days whose layers are looked up together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class DayResult:
     day : date
         Day that the map is dated by.
     outcome : str
-        ``made``, ``current`` or ``refused``.
+        ``made``, ``current``, ``held`` (stale by policy), ``gone`` or ``refused``.
     item_id : str or None
         The live map's item.
     reason : str
@@ -104,60 +109,131 @@ def produce(
     SmcatalogError
         When there are no samples, or the store or the database fails.
     """
-
-    def prepare(connection: Connection) -> tuple[ProductVersionRecord, Plan]:
-        version, _ = register_product(
-            connection,
-            name=definition.name,
-            title=definition.title,
-            definition=definition.as_dict(),
-            recipe_fingerprint=definition.recipe_fingerprint,
-            training_until=definition.training_until,
-        )
-        return version, make_plan(connection, definition, version.product_id, first, last)
-
     workspace.store.sweep()
-    version, plan = transaction(workspace.engine, prepare)
+    plan = transaction(workspace.engine, lambda c: make_plan(c, definition, first, last))
+    version = plan.version
     made: dict[date, DayResult] = {}
     to_make = [day for day in plan.days if day.to_make]
+    if not plan.partitions and any(day.cause is Cause.UNTRAINED for day in plan.days):
+        raise UsageError(
+            f"product {definition.name} has no sample up to {definition.training_until}: "
+            f"ingest {definition.coarse.source} and its covariates first"
+        )
     if to_make:
-        if not plan.partitions:
-            raise UsageError(
-                f"product {definition.name} has no sample up to {definition.training_until}: "
-                f"ingest {definition.coarse.source} and its covariates first"
-            )
-        transaction(workspace.engine, lambda c: announce_collection(c, definition))
-        reader = CovariateReader(workspace.store, definition)
-        models = Models(workspace, definition, version, reader, progress)
-        worker = _Worker(workspace, definition, version, reader)
-        for partition, days in groupby(to_make, key=lambda day: day.partition):
-            if partition is not None:
-                found = _make(worker, models, partition, list(days), progress)
-                made |= {result.day: result for result in found}
+        maker = Maker(workspace, definition, version, progress)
+        for partition, days in groupby(to_make, key=lambda day: day.partition or ""):
+            made |= {result.day: result for result in maker.make(partition, list(days))}
     results = tuple(made.get(day.day) or _result(day) for day in plan.days)
     return ProduceReport(definition.name, version.number, results)
 
 
 def _result(day: PlannedDay) -> DayResult:
-    outcome = "refused" if day.state is DayState.REFUSED else "current"
+    outcome = "current" if day.state is DayState.CURRENT else day.state.value
     return DayResult(day.day, outcome, day.item_id, day.reason)
 
 
-def _make(
-    worker: _Worker,
-    models: Models,
-    partition: PartitionInputs,
-    days: Sequence[PlannedDay],
-    progress: Progress,
-) -> Iterator[DayResult]:
-    """Make the maps of days that share a model."""
-    fitted = models.of(partition)
-    if isinstance(fitted, TooFew):
-        yield from (DayResult(day.day, "refused", day.item_id, fitted.reason) for day in days)
-        return
-    one = worker.definition.partitions is Partitioning.ALL
-    for day in progress(days, "maps" if one else f"maps {partition.name}"):
-        yield DayResult(day.day, "made", worker.make(day, fitted), f"{day.state}: {day.reason}")
+class Maker:
+    """Fits models and makes maps of a product version, one partition after another.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where they are kept.
+    definition : Definition
+        The product.
+    version : ProductVersionRecord
+        Its version, planned.
+    progress : Progress
+        Told about samples and maps.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        definition: Definition,
+        version: ProductVersionRecord,
+        progress: Progress = silent,
+    ) -> None:
+        self._workspace = workspace
+        self._definition = definition
+        self._version = version
+        self._progress = progress
+        reader = CovariateReader(workspace.store, definition)
+        self._models = Models(workspace, definition, version, reader, progress)
+        self._worker = _Worker(workspace, definition, version, reader)
+        transaction(workspace.engine, lambda c: announce_collection(c, definition))
+
+    def fit(self, partition: str) -> Fitted | TooFew:
+        """Return the model of a partition, fitted now unless it is there.
+
+        Raises
+        ------
+        As `Models.of`.
+        """
+        return self._models.of(partition)
+
+    def make(
+        self,
+        partition: str,
+        days: Sequence[PlannedDay],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[DayResult]:
+        """Make the maps of days that share a model, and yield what became of each.
+
+        Parameters
+        ----------
+        partition : str
+            Name of the partition whose model they share.
+        days : sequence of PlannedDay
+            Days to make, in the order of time.
+        stop : callable
+            Asked before each map; no other is begun when it says so.
+        """
+        fitted = self._models.of(partition)
+        if isinstance(fitted, TooFew):
+            yield from (DayResult(day.day, "refused", day.item_id, fitted.reason) for day in days)
+            return
+        one = self._definition.partitions is Partitioning.ALL
+        for number, day in enumerate(self._progress(days, "maps" if one else f"maps {partition}")):
+            if stop():
+                return
+            if number % _DAYS_AT_ONCE == 0:
+                inputs = self._inputs([d.day for d in days[number : number + _DAYS_AT_ONCE]])
+            found = inputs.get(day.day)
+            if found is None:
+                reason = "its layers went while it was to be made: plan again"
+                yield DayResult(day.day, "refused", day.item_id, reason)
+                continue
+            item = self._worker.make(day, found, fitted)
+            yield DayResult(day.day, "made", item, f"{day.state}: {day.reason}")
+
+    def _inputs(self, days: Sequence[date]) -> dict[date, DayInputs]:
+        def find(connection: Connection) -> dict[date, DayInputs]:
+            index = LayerIndex(connection, self._definition, days[0], days[-1])
+            found = index.days(days[0], days[-1])
+            return {day.period.day: day for day in found if day.complete}
+
+        return transaction(self._workspace.engine, find)
+
+
+def map_fingerprint(definition: Definition, inputs: str, model: str, status: MapStatus) -> str:
+    """Return the fingerprint of a map: of all that it is made of.
+
+    Parameters
+    ----------
+    inputs : str
+        Fingerprint of its period and layers, from `inputs_fingerprint`.
+    model : str
+        Fingerprint of the model.
+    """
+    content = {
+        "algorithm": ALGORITHM,
+        "recipe": definition.recipe_fingerprint,
+        "model": model,
+        "inputs": inputs,
+        "status": status.value,
+    }
+    return fingerprint(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,19 +245,17 @@ class _Worker:
     version: ProductVersionRecord
     reader: CovariateReader
 
-    def make(self, day: PlannedDay, fitted: Fitted) -> str:
+    def make(self, day: PlannedDay, inputs: DayInputs, fitted: Fitted) -> str:
         """Make and publish the map of a day and return its item's identifier."""
-        if day.inputs is None:
-            raise ValueError(f"{day.day} has no inputs and cannot be made")
         grid = self.definition.output_grid()
         extra = Quality(0)
         if day.status is MapStatus.PROVISIONAL:
             extra |= Quality.PROVISIONAL
         if fitted.learned_in != partition_name(self.definition.partitions, day.day):
             extra |= Quality.EARLIER_MODEL
-        stacks = predict_map(fitted.method, self.reader, day.inputs, grid, extra)
+        stacks = predict_map(fitted.method, self.reader, inputs, grid, extra)
         with self.workspace.store.work() as work:
-            return self._publish(day, day.inputs, fitted.record, stacks, work)
+            return self._publish(day, inputs, fitted.record, stacks, work)
 
     def _publish(
         self,
@@ -195,12 +269,15 @@ class _Worker:
         files = write_map_files(self.workspace.store, work, self.definition, day.day, grid, stacks)
         coarse = {layer.id for layer in inputs.coarse}
         covariates = {layer.id for part in inputs.covariates for layer in part}
+        made_of = inputs_fingerprint(self.definition, inputs)
         new = NewMap(
             version=self.version,
-            period=day.period,
+            period=inputs.period,
             grid=grid.name,
             status=day.status,
-            fingerprint=map_fingerprint(self.definition, inputs, model.fingerprint, day.status),
+            fingerprint=map_fingerprint(self.definition, made_of, model.fingerprint, day.status),
+            algorithm=algorithm_of(self.definition),
+            inputs_fingerprint=made_of,
             model=model,
             files=files,
             coarse=tuple(layer.id for layer in inputs.coarse),

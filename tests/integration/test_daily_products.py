@@ -10,14 +10,13 @@ from smcatalog.core.encoding import NODATA, Quality
 from smcatalog.core.errors import SmcatalogError
 from smcatalog.core.raster import InputQuality
 from smcatalog.core.time import Period, utc_midnight
-from smcatalog.database.engine import transaction
+from smcatalog.database.engine import rehearse, transaction
 from smcatalog.database.inputs import Refusal, refuse
-from smcatalog.database.products import find_product
 from smcatalog.products import Accept, Coarse, Covariate, Partitioning, Step, TimeRule
 from smcatalog.services.covariates import CovariateReader
-from smcatalog.services.fit import gather_samples
+from smcatalog.services.fit import gather_samples, training_inputs
 from smcatalog.services.inputs import LayerIndex
-from smcatalog.services.plan import DayState, make_plan
+from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce
 from smcatalog.store import read_cog
 from tests.factories import inputs as make
@@ -71,10 +70,21 @@ def place(database, tmp_path):
 
 
 def plan_of(place, definition, **options):
-    return transaction(
-        place.engine,
-        lambda c: make_plan(c, definition, find_product(c, definition.name), **options),
-    )
+    return preview(place.engine, definition, **options)
+
+
+def training(place, definition):
+    """Inputs of the days that teach, of all partitions."""
+
+    def find(connection):
+        plan = make_plan(connection, definition)
+        return [
+            day
+            for partition in plan.partitions
+            for day in training_inputs(connection, definition, plan.version, partition)
+        ]
+
+    return rehearse(place.engine, find)
 
 
 def to_make(place, definition):
@@ -255,12 +265,12 @@ def test_what_is_not_recommended_frozen_or_water_does_not_teach(place):
     make.put(place, "C2", "sm", make.COARSE, mean, ONE[0], quality=flags)
     for accept, number in ((Accept.RECOMMENDED, 3), (Accept.RETRIEVED, 4)):
         asked = definition(coarse=Coarse("C2", "sm", "M36", 0.5, accept))
-        (day,) = plan_of(place, asked).training
+        (day,) = training(place, asked)
         samples = gather_samples(asked, [day], CovariateReader(place.store, asked))
         assert len(samples) == number
     nothing = np.full(make.COARSE.shape, InputQuality.FROZEN)
     make.put(place, "C2", "sm", make.COARSE, mean, ONE[0], granule="2", quality=nothing)
-    (day,) = plan_of(place, asked).training
+    (day,) = training(place, asked)
     assert gather_samples(asked, [day], CovariateReader(place.store, asked)) is None
 
 
@@ -283,7 +293,7 @@ def test_values_that_are_not_accepted_leave_their_pixels_empty(place):
 
 
 def test_samples_do_not_depend_on_blocks(place, monkeypatch):
-    day = plan_of(place, definition()).training[0]
+    day = training(place, definition())[0]
     reader = CovariateReader(place.store, definition())
     whole = gather_samples(definition(), [day], reader)
     monkeypatch.setattr("smcatalog.services.covariates._BLOCK_PIXELS", 7 * make.FINE.shape[1])
@@ -307,7 +317,7 @@ def test_the_plan_knows_a_day_by_the_database_alone(place):
     for path in place.store.root.rglob("*.tif"):
         path.unlink()
     plan = plan_of(place, definition())
-    assert [len(partition.training) for partition in plan.partitions] == [8, 8]
+    assert [partition.days for partition in plan.partitions] == [8, 8]
     assert {day.state for day in plan.days} == {DayState.CURRENT}
 
 
@@ -336,8 +346,8 @@ def test_of_a_model_s_steps_those_of_the_chosen_hours_are_averaged(database, tmp
         make.put(place, "C", "sm", make.COARSE, values, period)
     chosen = definition(coarse=Coarse("C", "sm", "M36", 0.5, hours=(-3, 3)))
     with place.engine.connect() as connection:
-        inputs = LayerIndex(connection, chosen).inputs(Period.of_day(day))
-        others = LayerIndex(connection, definition()).inputs(Period.of_day(day))
+        inputs = LayerIndex(connection, chosen, day, day).inputs(Period.of_day(day))
+        others = LayerIndex(connection, definition(), day, day).inputs(Period.of_day(day))
     mean = CovariateReader(place.store, chosen).coarse(inputs, make.COARSE)
     np.testing.assert_allclose(mean, 0.2 - 0.03 / 2, atol=1e-4)  # 21 to 24 and 0 to 3
     assert (len(inputs.coarse), len(others.coarse)) == (2, 3)
@@ -352,7 +362,7 @@ def test_rain_of_the_days_before_is_summed_up_and_read_by_exactly_the_days_behin
         Covariate("precipitation", "P", TimeRule.ANTECEDENT, days=2),
     )
     asked = definition(covariates=(*definition().covariates, *sums))
-    read = {day.period.day: day for day in plan_of(place, asked).training}
+    read = {day.period.day: day for day in training(place, asked)}
     chosen = next(day for day in sorted(read) if day >= DAYS[10])
     n = DAYS.index(chosen)
     found = CovariateReader(place.store, asked).read(read[chosen], make.FINE)
@@ -366,7 +376,7 @@ def test_rain_of_the_days_before_is_summed_up_and_read_by_exactly_the_days_behin
 
     def chosen_of() -> list[tuple[object, ...]]:
         with place.engine.connect() as connection:
-            index = LayerIndex(connection, asked)
+            index = LayerIndex(connection, asked, DAYS[0], DAYS[-1])
             return [index.inputs(Period.of_day(day)).covariates[-2] for day in DAYS]
 
     before = chosen_of()

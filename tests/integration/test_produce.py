@@ -12,7 +12,7 @@ from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import Refusal, refuse
 from smcatalog.database.maps import live_maps
 from smcatalog.database.products import find_product
-from smcatalog.services.plan import DayState, make_plan
+from smcatalog.services.plan import DayState, preview
 from smcatalog.services.produce import produce
 from smcatalog.store import read_cog
 from tests.factories import inputs as make
@@ -31,10 +31,7 @@ def place(database, tmp_path):
 
 
 def plan_of(place, definition, **options):
-    return transaction(
-        place.engine,
-        lambda c: make_plan(c, definition, find_product(c, definition.name), **options),
-    )
+    return preview(place.engine, definition, **options)
 
 
 def soil_moisture(place, day, kind="soil_moisture"):
@@ -80,7 +77,7 @@ def test_a_plan_says_what_is_missing_and_only_asks_the_database(place):
     plan = plan_of(place, make.definition(), first=DAYS[2], last=DAYS[4])
     assert [day.day for day in plan.days] == DAYS[2:5]
     assert {day.state for day in plan.days} == {DayState.MISSING}
-    assert len(plan.training) == 10
+    assert sum(partition.days for partition in plan.partitions) == 10
     produce(place, make.definition(), DAYS[2], DAYS[2])
     states = [day.state for day in plan_of(place, make.definition()).days]
     assert states.count(DayState.CURRENT) == 1
@@ -176,7 +173,7 @@ def test_a_map_is_provisional_until_its_look_ahead_has_closed(place):
     before = plan_of(place, definition, now=closing - timedelta(seconds=1)).days[-1]
     after = plan_of(place, definition, now=closing).days[-1]
     assert (before.status, after.status) == ("provisional", "final")
-    assert before.fingerprint != after.fingerprint
+    assert before.closes_at == after.closes_at == closing
 
 
 def test_pixels_outside_what_was_learned_are_flagged(place):

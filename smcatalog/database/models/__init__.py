@@ -11,6 +11,7 @@ from smcatalog.database.models.outputs import (
     Product,
     ProductVersion,
 )
+from smcatalog.database.models.plan import PlanChange, PlanDay, ProductInput, ReprocessRequest
 from smcatalog.database.models.stations import Network, Observation, Sensor, Station
 from smcatalog.database.models.validation import Matchup, MonthlyStatistics
 from smcatalog.database.models.zones import Zone
@@ -30,9 +31,13 @@ __all__ = [
     "Network",
     "Observation",
     "Partition",
+    "PlanChange",
+    "PlanDay",
     "Product",
+    "ProductInput",
     "ProductVersion",
     "Quarantine",
+    "ReprocessRequest",
     "Sensor",
     "Station",
     "Zone",

@@ -118,6 +118,7 @@ class Quarantine(Base):
     __tablename__ = "quarantine"
     __table_args__ = (
         UniqueConstraint("name", "sha256", postgresql_nulls_not_distinct=True),
+        Index("ix_quarantine_open", "source", postgresql_where="resolved_at IS NULL"),
         {"comment": "Files that were refused, and why"},
     )
 

@@ -16,8 +16,11 @@ from sqlalchemy import (
     Index,
     Integer,
     SmallInteger,
+    String,
     UniqueConstraint,
+    false,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from smcatalog.database.models.base import Base, Key, Now, Sha256
@@ -45,6 +48,7 @@ class ProductVersion(Base):
         UniqueConstraint("product_id", "number"),
         UniqueConstraint("product_id", "fingerprint"),
         UniqueConstraint("id", "product_id"),
+        Index("uq_product_versions_active", "product_id", unique=True, postgresql_where="active"),
         CheckConstraint("number > 0", name="number"),
         {"comment": "Versions of products: a recipe each, exactly as declared"},
     )
@@ -58,6 +62,12 @@ class ProductVersion(Base):
         Date, comment="Training horizon: the last day that models may learn from"
     )
     created_at: Mapped[Now] = mapped_column(comment="When it was declared")
+    active: Mapped[bool] = mapped_column(
+        server_default=false(), comment="Whether it is the version that is planned and made"
+    )
+    algorithm: Mapped[str] = mapped_column(
+        server_default="", comment="Version of the algorithms that it was planned for last"
+    )
 
 
 class Partition(Base):
@@ -81,6 +91,24 @@ class Partition(Base):
     )
     end_time: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), comment="First instant no longer in the samples"
+    )
+    training_days: Mapped[int] = mapped_column(
+        Integer, server_default="0", comment="Days that its model learns from"
+    )
+    training_fingerprint: Mapped[str | None] = mapped_column(
+        String(64), comment="Fingerprint of the layers of these days"
+    )
+    model_id: Mapped[int | None] = mapped_column(
+        BigInteger,
+        ForeignKey("smcatalog.models.id", use_alter=True),
+        index=True,
+        comment="The model in force; null until it is fitted to what it is to learn from now",
+    )
+    refused: Mapped[str | None] = mapped_column(
+        comment="Why no model can be fitted; null when one can, or none was tried"
+    )
+    causes: Mapped[list[Any] | None] = mapped_column(
+        JSONB, comment="Granules that changed last what its model learns from"
     )
 
 
@@ -108,6 +136,11 @@ class Model(Base):
     key: Mapped[str] = mapped_column(comment="Key of the model's file in the store")
     sha256: Mapped[Sha256] = mapped_column(comment="Checksum of the model's file")
     created_at: Mapped[Now] = mapped_column(comment="When it was fitted")
+    borrowed_from: Mapped[int | None] = mapped_column(
+        ForeignKey("smcatalog.models.id"),
+        index=True,
+        comment="Model of an earlier partition that stands in, because samples were too few",
+    )
 
 
 class Map(Base):
@@ -155,6 +188,12 @@ class Map(Base):
     status: Mapped[str] = mapped_column(comment="provisional or final")
     fingerprint: Mapped[Sha256] = mapped_column(
         comment="Fingerprint of all inputs, parameters and the algorithm's version"
+    )
+    algorithm: Mapped[str] = mapped_column(
+        server_default="", comment="Version of the algorithms that made it"
+    )
+    inputs_fingerprint: Mapped[str] = mapped_column(
+        server_default="", comment="Fingerprint of its period and layers alone"
     )
     model_id: Mapped[int] = mapped_column(
         ForeignKey(Model.id), index=True, comment="Model that made it"

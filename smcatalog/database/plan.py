@@ -1,0 +1,528 @@
+"""The plan in the database: what changed, what days would be made of, which models are in force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from smcatalog.core.time import Period
+from smcatalog.database.models import (
+    Layer,
+    Model,
+    Partition,
+    PlanChange,
+    PlanDay,
+    ProductInput,
+    ReprocessRequest,
+)
+
+__all__ = [
+    "Changes",
+    "InputReach",
+    "StoredDay",
+    "Training",
+    "day_states",
+    "declare_inputs",
+    "extent_of",
+    "has_inputs",
+    "list_days",
+    "lock_plan",
+    "lost_partitions",
+    "note_everything",
+    "put_model_in_force",
+    "refuse_partition",
+    "stored_days",
+    "summarise_training",
+    "take_changes",
+    "training_days",
+    "write_days",
+]
+
+_NAMED: Final = 1000
+"""Changed layers of which each is remembered as a cause; of more the causes tell nobody anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputReach:
+    """What a product reads of a source.
+
+    Parameters
+    ----------
+    source, variable : str
+        Whose layers.
+    reach_days : int
+        How many days after its end a layer is still read.
+    everywhere : bool
+        Whether a layer may change any day.
+    leading : bool
+        Whether there is no map of a day without it.
+    """
+
+    source: str
+    variable: str
+    reach_days: int
+    everywhere: bool
+    leading: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes of layers that were taken to be planned.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether any day may be changed.
+    spans : tuple of (date, date)
+        Days that may be, first and last included; apart and in the order of time.
+    layers : frozenset of int
+        Layers that came or went; empty where they are too many to name.
+    """
+
+    whole: bool
+    spans: tuple[tuple[date, date], ...]
+    layers: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDay:
+    """What a map of a day would be made of.
+
+    Parameters
+    ----------
+    period : Period
+        What the map covers.
+    partition : str
+        Name of the partition that the day lies in.
+    inputs, training : str or None
+        Fingerprints of the layers of the map and of those that teach.
+    missing : str or None
+        Inputs without a layer.
+    closes_at : datetime
+        When the map becomes final.
+    """
+
+    period: Period
+    partition: str
+    inputs: str | None
+    training: str | None
+    missing: str | None
+    closes_at: datetime
+
+
+def lock_plan(connection: Connection, version_id: int) -> None:
+    """Hold other planners of a product version off until the transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('smcatalog.plan'), :version)"),
+        {"version": version_id},
+    )
+
+
+def declare_inputs(connection: Connection, version_id: int, inputs: Iterable[InputReach]) -> None:
+    """Say what a product version reads, in place of all other versions of its product.
+
+    From the end of the transaction on, every layer that comes or goes leaves a note for it.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('smcatalog.product_inputs'))"))
+    siblings = text("""
+        SELECT o.id FROM smcatalog.product_versions o
+        JOIN smcatalog.product_versions v ON v.product_id = o.product_id WHERE v.id = :version
+    """)
+    known = list(connection.scalars(siblings, {"version": version_id}))
+    for table in (ProductInput, PlanChange):
+        connection.execute(delete(table).where(table.product_version_id.in_(known)))
+    connection.execute(
+        insert(ProductInput),
+        [
+            {
+                "product_version_id": version_id,
+                "source": i.source,
+                "variable": i.variable,
+                "reach_days": i.reach_days,
+                "everywhere": i.everywhere,
+                "leading": i.leading,
+            }
+            for i in inputs
+        ],
+    )
+    note_everything(connection, version_id)
+
+
+def has_inputs(connection: Connection, version_id: int) -> bool:
+    """Say whether it was declared what a product version reads."""
+    asked = select(ProductInput.source).where(ProductInput.product_version_id == version_id)
+    return connection.scalar(select(asked.exists())) is True
+
+
+def note_everything(connection: Connection, version_id: int) -> None:
+    """Note that any day of a product version may be changed."""
+    connection.execute(insert(PlanChange).values(product_version_id=version_id))
+
+
+def take_changes(connection: Connection, version_id: int) -> Changes:
+    """Take the notes of a product version; they come back when the transaction fails.
+
+    A note that another transaction has not committed yet is left for the next time.
+    """
+    row = connection.execute(
+        text("""
+            WITH taken AS (
+                DELETE FROM smcatalog.plan_changes WHERE product_version_id = :version
+                RETURNING first_day, last_day, layer_id
+            )
+            SELECT coalesce(bool_or(first_day IS NULL), false) AS whole,
+                   (SELECT coalesce(array_agg(ARRAY[lower(r), upper(r) - 1] ORDER BY r), '{}')
+                    FROM unnest(
+                        (SELECT range_agg(daterange(first_day, last_day, '[]')) FROM taken
+                         WHERE first_day IS NOT NULL)
+                    ) r) AS spans,
+                   CASE WHEN count(layer_id) <= :named THEN array_agg(DISTINCT layer_id) END AS layers
+            FROM taken
+        """),
+        {"version": version_id, "named": _NAMED},
+    ).one()
+    layers = frozenset(layer for layer in row.layers or () if layer is not None)
+    return Changes(row.whole, tuple((first, last) for first, last in row.spans), layers)
+
+
+def extent_of(
+    connection: Connection, version_id: int, wanted: Collection[tuple[str, str]]
+) -> tuple[date, date] | None:
+    """Return the first and last day of the layers of some sources and of the days planned before."""
+    listed = [{"source": source, "variable": name} for source, name in wanted]
+    ends = [
+        connection.execute(
+            select(func.min(Layer.start_time), func.max(Layer.end_time)).where(
+                Layer.source == pair["source"],
+                Layer.variable == pair["variable"],
+                Layer.superseded_at.is_(None),
+            )
+        ).one()
+        for pair in listed
+    ]
+    ends.append(
+        connection.execute(
+            select(func.min(PlanDay.start_time), func.max(PlanDay.end_time)).where(
+                PlanDay.product_version_id == version_id
+            )
+        ).one()
+    )
+    begins = [first for first, _ in ends if first is not None]
+    closes = [last for _, last in ends if last is not None]
+    return (min(begins).date(), max(closes).date()) if begins and closes else None
+
+
+def stored_days(
+    connection: Connection, version_id: int, first: date, last: date
+) -> dict[date, StoredDay]:
+    """Return the planned days of a product version from one day to another, both included."""
+    rows = connection.execute(
+        select(PlanDay).where(
+            PlanDay.product_version_id == version_id, PlanDay.day.between(first, last)
+        )
+    )
+    return {
+        row.day: StoredDay(
+            Period(row.start_time, row.end_time),
+            row.partition,
+            row.inputs_fingerprint,
+            row.training_fingerprint,
+            row.missing,
+            row.closes_at,
+        )
+        for row in rows
+    }
+
+
+def training_days(connection: Connection, version_id: int, partition: str) -> list[date]:
+    """Return the days that teach the model of a partition, in the order of time."""
+    return list(
+        connection.scalars(
+            select(PlanDay.day)
+            .where(
+                PlanDay.product_version_id == version_id,
+                PlanDay.partition == partition,
+                PlanDay.training_fingerprint.is_not(None),
+            )
+            .order_by(PlanDay.day)
+        )
+    )
+
+
+def write_days(
+    connection: Connection,
+    version_id: int,
+    days: Mapping[date, tuple[StoredDay, list[Any] | None]],
+    gone: Collection[date],
+) -> None:
+    """Write planned days with the causes of their change, and remove those that are none any more."""
+    if gone:
+        connection.execute(
+            delete(PlanDay).where(
+                PlanDay.product_version_id == version_id, PlanDay.day.in_(list(gone))
+            )
+        )
+    if not days:
+        return
+    statement = upsert(PlanDay)
+    keys = ("product_version_id", "day")
+    changed = {
+        c.name: statement.excluded[c.name] for c in PlanDay.__table__.columns if c.name not in keys
+    }
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=changed),
+        [
+            {
+                "product_version_id": version_id,
+                "day": day,
+                "start_time": one.period.start,
+                "end_time": one.period.end,
+                "partition": one.partition,
+                "inputs_fingerprint": one.inputs,
+                "training_fingerprint": one.training,
+                "missing": one.missing,
+                "closes_at": one.closes_at,
+                "causes": causes,
+            }
+            for day, (one, causes) in days.items()
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the model of a partition is to learn from.
+
+    Parameters
+    ----------
+    partition_id : int
+        Its key.
+    name : str
+        Its period.
+    days : int
+        Days that teach.
+    fingerprint : str or None
+        Of the layers of these days; None when there is no day.
+    changed : bool
+        Whether that is another one than before.
+    began : bool
+        Whether it had nothing to learn from before.
+    """
+
+    partition_id: int
+    name: str
+    days: int
+    fingerprint: str | None
+    changed: bool
+    began: bool
+
+
+def summarise_training(
+    connection: Connection,
+    version_id: int,
+    partitions: Mapping[str, list[Any] | None],
+) -> list[Training]:
+    """Bring up to date what the models of some partitions are to learn from.
+
+    Parameters
+    ----------
+    partitions : mapping of str to list or None
+        Causes of the change by the partition's name.
+    """
+    rows = connection.execute(
+        text("""
+            SELECT w.name, count(d.day) AS days, min(d.start_time) AS first, max(d.end_time) AS last,
+                   encode(sha256(convert_to(
+                       string_agg(d.training_fingerprint, ',' ORDER BY d.day), 'UTF8'
+                   )), 'hex') AS fingerprint
+            FROM unnest(CAST(:names AS text[])) w(name)
+            LEFT JOIN smcatalog.plan_days d
+                   ON d.product_version_id = :version AND d.partition = w.name
+                  AND d.training_fingerprint IS NOT NULL
+            GROUP BY w.name ORDER BY w.name
+        """),
+        {"version": version_id, "names": sorted(partitions)},
+    ).all()
+    known = {
+        row.period: row
+        for row in connection.execute(
+            select(Partition.period, Partition.training_days, Partition.training_fingerprint).where(
+                Partition.product_version_id == version_id,
+                Partition.zone == _ALL,
+                Partition.period.in_(list(partitions)),
+            )
+        )
+    }
+    found = []
+    for row in rows:
+        before = known.get(row.name)
+        if before is None and not row.days:
+            continue
+        changed = before is None or before.training_fingerprint != row.fingerprint
+        values: dict[str, Any] = {
+            "training_days": row.days,
+            "training_fingerprint": row.fingerprint,
+            **({"start_time": row.first, "end_time": row.last} if row.days else {}),
+            **({"causes": partitions[row.name]} if changed else {}),
+        }
+        key = connection.execute(
+            upsert(Partition)
+            .values(product_version_id=version_id, period=row.name, zone=_ALL, **values)
+            .on_conflict_do_update(
+                index_elements=["product_version_id", "period", "zone"], set_=values
+            )
+            .returning(Partition.id)
+            if row.days
+            else update(Partition)
+            .where(
+                Partition.product_version_id == version_id,
+                Partition.period == row.name,
+                Partition.zone == _ALL,
+            )
+            .values(**values)
+            .returning(Partition.id)
+        ).scalar_one()
+        began = bool(row.days) and (before is None or not before.training_days)
+        found.append(Training(key, row.name, row.days, row.fingerprint, changed, began))
+    return found
+
+
+_ALL: Final = "all"
+"""The one zone of a product without zones."""
+
+
+def lost_partitions(
+    connection: Connection, version_id: int, changed: Sequence[Training], own: Mapping[str, str]
+) -> None:
+    """Take the models of partitions out of force that no longer fit what they are to learn from.
+
+    These are the changed partitions' own, every model that stands in for another and came from one of
+    them, and the refusals and stand-ins that a partition which now has samples may end.
+
+    Parameters
+    ----------
+    changed : sequence of Training
+        Partitions that are to learn from something else than before.
+    own : mapping of str to str
+        Fingerprint of the model of each by the partition's name: one that was fitted to the same before
+        comes into force again.
+    """
+    if not changed:
+        return
+    began = [one.name for one in changed if one.began]
+    connection.execute(
+        text("""
+            WITH RECURSIVE lost AS (
+                SELECT id FROM smcatalog.models WHERE partition_id = ANY (:changed)
+                UNION
+                SELECT m.id FROM smcatalog.models m JOIN lost ON m.borrowed_from = lost.id
+            )
+            UPDATE smcatalog.partitions p SET model_id = NULL, refused = NULL
+            WHERE p.product_version_id = :version
+              AND (p.id = ANY (:changed)
+                   OR p.model_id IN (SELECT id FROM lost)
+                   OR p.refused IS NOT NULL
+                   OR p.period > CAST(:began AS text) AND p.model_id IN (
+                       SELECT m.id FROM smcatalog.models m WHERE m.borrowed_from IS NOT NULL))
+        """),
+        {
+            "version": version_id,
+            "changed": [one.partition_id for one in changed],
+            "began": min(began) if began else None,
+        },
+    )
+    for one in changed:
+        connection.execute(
+            update(Partition)
+            .where(Partition.id == one.partition_id)
+            .values(
+                model_id=select(Model.id)
+                .where(
+                    Model.partition_id == one.partition_id, Model.fingerprint == own.get(one.name)
+                )
+                .scalar_subquery()
+            )
+        )
+
+
+def put_model_in_force(
+    connection: Connection, partition_id: int, model_id: int, fingerprint: str | None
+) -> bool:
+    """Put a model into force unless its partition is to learn from something else by now.
+
+    Parameters
+    ----------
+    fingerprint : str or None
+        Of what it learned from.
+    """
+    done = connection.execute(
+        update(Partition)
+        .where(
+            Partition.id == partition_id,
+            Partition.training_fingerprint.is_not_distinct_from(fingerprint),
+        )
+        .values(model_id=model_id, refused=None)
+    )
+    return bool(done.rowcount)
+
+
+def refuse_partition(
+    connection: Connection, partition_id: int, reason: str, fingerprint: str | None
+) -> None:
+    """Record why a partition can have no model, unless what it is to learn from changed."""
+    connection.execute(
+        update(Partition)
+        .where(
+            Partition.id == partition_id,
+            Partition.training_fingerprint.is_not_distinct_from(fingerprint),
+        )
+        .values(refused=reason)
+    )
+
+
+def day_states(
+    connection: Connection,
+    version_id: int,
+    instant: datetime,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    open_only: bool = False,
+) -> Sequence[Any]:
+    """Return what is to be done about each day, in the order of time.
+
+    Parameters
+    ----------
+    first, last : date, optional
+        Days to ask for, both included.
+    open_only : bool
+        Leave out what is current.
+    """
+    return connection.execute(
+        text("""
+            SELECT s.* FROM smcatalog.day_states(:version, :instant) s
+            WHERE (CAST(:first AS date) IS NULL OR s.day >= :first)
+              AND (CAST(:last AS date) IS NULL OR s.day <= :last)
+              AND (NOT :open OR s.state <> 'current')
+            ORDER BY s.day, s.start_time, s.detail
+        """),
+        {
+            "version": version_id,
+            "instant": instant,
+            "first": first,
+            "last": last,
+            "open": open_only,
+        },
+    ).all()
+
+
+def list_days(connection: Connection, product_id: int, first: date, last: date) -> None:
+    """List days of a product to be made again."""
+    connection.execute(
+        insert(ReprocessRequest).values(product_id=product_id, first_day=first, last_day=last)
+    )

@@ -1,0 +1,388 @@
+"""The plan: kept as layers come and go, always what it would be if made from nothing."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from smcatalog.core.errors import UsageError
+from smcatalog.core.time import Period
+from smcatalog.database.engine import rehearse, transaction
+from smcatalog.database.plan import list_days
+from smcatalog.products import (
+    Covariate,
+    Definition,
+    Partitioning,
+    Reprocess,
+    Step,
+    TimeRule,
+    Update,
+)
+from smcatalog.services import refresh as planning
+from smcatalog.services.plan import Cause, DayState, make_plan, preview
+from tests.factories import inputs as make
+from tests.factories import plans
+
+DAYS = make.days(366)
+ELEVATION = Covariate("elevation", "D", TimeRule.STATIC)
+LST = Covariate("lst_day", "L", TimeRule.DAY)
+NDVI = Covariate("ndvi", "N", TimeRule.HOLDING, max_age_days=16)
+RAIN = Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=5)
+SHAPES = {
+    "periods": {"covariates": (Covariate("swvl1", "W", TimeRule.PERIOD_MEAN), ELEVATION)},
+    "days": {"step": Step.DAY, "covariates": (LST, NDVI, ELEVATION)},
+    "composites": {"step": Step.DAY, "covariates": (NDVI, ELEVATION)},
+    "sums": {"step": Step.DAY, "covariates": (LST, RAIN), "partitions": Partitioning.ALL},
+    "static": {"step": Step.DAY, "covariates": (ELEVATION,)},
+}
+
+
+def definition(shape: str, **changes: object) -> Definition:
+    made = make.definition(
+        partitions=Partitioning.SIXTEEN_DAYS, min_samples=1, training_until=DAYS[-1]
+    )
+    return replace(made, **SHAPES[shape], **changes)
+
+
+def planned(connection, version_id):
+    days = connection.exec_driver_sql(
+        "SELECT day, start_time, end_time, partition, inputs_fingerprint, training_fingerprint, missing, "
+        "closes_at FROM smcatalog.plan_days WHERE product_version_id = %s ORDER BY day",
+        (version_id,),
+    ).all()
+    partitions = connection.exec_driver_sql(
+        "SELECT period, training_days, training_fingerprint, start_time, end_time "
+        "FROM smcatalog.partitions WHERE product_version_id = %s AND training_days > 0 ORDER BY period",
+        (version_id,),
+    ).all()
+    return days, partitions
+
+
+def put(place, *arguments, **named):
+    with place.engine.begin() as connection:
+        plans.put_layer(connection, *arguments, **named)
+
+
+def put_composite(place, first, content=0):
+    put(place, "N", "ndvi", Period.of_days(first, first + timedelta(days=15)), content)
+
+
+@pytest.fixture
+def place(database, tmp_path):
+    return make.workspace(database.engine, tmp_path)
+
+
+@pytest.fixture
+def year(place):
+    """A year of everything that the shapes read, made up to its end, after a horizon in April."""
+    days = [Period.of_day(day) for day in DAYS]
+    composites = [Period.of_days(first, first + timedelta(days=15)) for first in DAYS[::16]]
+    with place.engine.begin() as connection:
+        plans.put_layer(connection, "D", "elevation", None)
+        for source, variable in (("C", "sm"), ("L", "lst_day"), ("P", "precipitation")):
+            plans.put_layers(connection, source, variable, days)
+        plans.put_layers(connection, "N", "ndvi", composites)
+    return place
+
+
+def open_days(place, asked, **options):
+    found = preview(place.engine, asked, **options).days
+    return {day.day: day for day in found if day.state is not DayState.CURRENT}
+
+
+def pretend(place, asked, now=None):
+    return transaction(place.engine, lambda c: plans.pretend(c, asked, now))[1]
+
+
+# -- the law: what is kept is what would be made from nothing
+
+
+def random_event(dice: random.Random, connection) -> None:
+    day = make.FIRST + timedelta(days=dice.randrange(60))
+    kind = dice.randrange(6)
+    if kind == 0:
+        length = dice.choice((0, 0, 2, 7))
+        plans.put_layer(
+            connection,
+            "C",
+            "sm",
+            Period.of_days(day, day + timedelta(days=length)),
+            dice.randrange(3),
+        )
+    elif kind == 1:
+        source, name = dice.choice((("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation")))
+        plans.put_layer(connection, source, name, day, dice.randrange(3))
+    elif kind == 2:
+        for later in range(12):
+            for source, name in (("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation")):
+                plans.put_layer(connection, source, name, day + timedelta(days=later))
+    elif kind == 3:
+        first = make.FIRST + timedelta(days=16 * dice.randrange(4))
+        period = Period.of_days(first, first + timedelta(days=15))
+        plans.put_layer(connection, "N", "ndvi", period, dice.randrange(3))
+    elif kind == 4:
+        plans.take_layer(connection, dice.choice("CWLP"), day)
+    else:
+        plans.put_layer(connection, "D", "elevation", None, dice.randrange(2))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_plan_that_is_kept_is_the_one_made_from_nothing(place, shape):
+    dice = random.Random(f"plan {shape}")
+    asked = definition(shape, training_until=make.FIRST + timedelta(days=40))
+    for round_ in range(12):
+        for _ in range(dice.randrange(1, 12)):
+            with place.engine.begin() as connection:
+                random_event(dice, connection)
+        kept, anew = (
+            transaction(place.engine, lambda c: planned(c, make_plan(c, asked).version.id)),
+            rehearse(
+                place.engine,
+                lambda c: planned(c, make_plan(c, replace(asked, name="anew")).version.id),
+            ),
+        )
+        assert kept == anew, f"round {round_}"
+    assert kept[0]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_was_made_is_current_whatever_came_before(place, shape):
+    dice = random.Random(f"made {shape}")
+    asked = definition(shape)
+    for _ in range(5):
+        for _ in range(dice.randrange(1, 15)):
+            with place.engine.begin() as connection:
+                random_event(dice, connection)
+        pretend(place, asked)
+        left = {day.state for day in open_days(place, asked).values()}
+        assert left <= {DayState.REFUSED, DayState.GONE}
+
+
+# -- a year, and one late granule
+
+
+@pytest.mark.parametrize(
+    ("shape", "source", "variable", "behind"),
+    [("days", "L", "lst_day", 0), ("sums", "P", "precipitation", 4), ("periods", "W", "swvl1", 0)],
+)
+def test_one_late_granule_in_a_year_makes_exactly_the_days_stale_that_read_it(
+    year, shape, source, variable, behind
+):
+    if shape == "periods":
+        with year.engine.begin() as connection:
+            plans.put_layers(connection, "W", "swvl1", map(Period.of_day, DAYS))
+    asked = definition(shape, training_until=DAYS[90])
+    assert len(pretend(year, asked)) >= len(DAYS) - 5
+    assert open_days(year, asked) == {}
+    put(year, source, variable, DAYS[200], "late")
+    stale = open_days(year, asked)
+    assert sorted(stale) == DAYS[200 : 201 + behind]
+    for day in stale.values():
+        assert (day.state, day.cause) == (DayState.STALE, Cause.INPUTS)
+        assert f"{source}-{DAYS[200]}-late" in day.granules
+        assert f"{source} {variable} came: {source}-{DAYS[200]}-late" in day.reason
+    assert pretend(year, asked) == DAYS[200 : 201 + behind]
+    assert open_days(year, asked) == {}
+
+
+def test_a_late_granule_that_taught_makes_its_partition_stale_and_no_other(year):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    put(year, "C", "sm", DAYS[40], "late")
+    stale = open_days(year, asked)
+    assert sorted(stale) == DAYS[32:48]
+    assert {day.cause for day in stale.values()} == {Cause.MODEL}
+    assert all(f"C-{DAYS[40]}-late" in day.reason for day in stale.values())
+    put(year, "C", "sm", DAYS[100], "late")  # after the horizon: it teaches nothing
+    assert sorted(open_days(year, asked)) == DAYS[32:48]
+    put(year, "C", "sm", DAYS[40])  # back to what it was
+    assert open_days(year, asked) == {}
+
+
+def test_a_composite_that_comes_late_is_read_by_its_days_and_those_that_had_none_better(year):
+    asked = definition("composites", training_until=DAYS[31])
+    pretend(year, asked)
+    put_composite(year, DAYS[160], "late")
+    assert sorted(open_days(year, asked)) == DAYS[160:176]
+
+
+def test_the_night_makes_what_the_plan_named_and_nothing_else(year):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    with year.engine.connect() as connection:
+        before = connection.exec_driver_sql("SELECT count(*) FROM smcatalog.maps").scalar_one()
+    put(year, "L", "lst_day", DAYS[300], "late")
+    pretend(year, asked)
+    with year.engine.connect() as connection:
+        after = connection.exec_driver_sql("SELECT count(*) FROM smcatalog.maps").scalar_one()
+        notes = connection.exec_driver_sql(
+            "SELECT count(*) FROM smcatalog.plan_changes"
+        ).scalar_one()
+    assert (after - before, notes) == (1, 0)
+
+
+# -- what else makes days stale
+
+
+def test_a_changed_recipe_and_changed_algorithms_are_named(year, monkeypatch):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    coarser = replace(asked, coarse=replace(asked.coarse, min_coverage=0.7))
+    stale = open_days(year, coarser)
+    assert len(stale) == len(DAYS)
+    assert stale[DAYS[5]].cause is Cause.RECIPE
+    assert stale[DAYS[5]].reason == "made with version 1, now it is 2: coarse.min_coverage"
+    assert open_days(year, asked) == {}  # only asked: nothing was declared
+    monkeypatch.setattr(planning, "ALGORITHM", planning.ALGORITHM + 1)
+    stale = open_days(year, asked)
+    assert len(stale) == len(DAYS)
+    assert stale[DAYS[5]].cause is Cause.ALGORITHM
+    assert "now they are 2/linear_regression-1" in stale[DAYS[5]].reason
+
+
+def test_an_older_version_of_the_software_plans_nothing_that_a_newer_one_has_planned(
+    year, monkeypatch
+):
+    asked = definition("days")
+    monkeypatch.setattr(planning, "ALGORITHM", planning.ALGORITHM + 1)
+    transaction(year.engine, lambda c: make_plan(c, asked))
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="bring this machine up to date"):
+        preview(year.engine, asked)
+
+
+def test_days_whose_inputs_went_are_to_be_withdrawn(year):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    with year.engine.begin() as connection:
+        assert plans.take_layer(connection, "L", DAYS[200])
+    (day,) = open_days(year, asked).values()
+    assert (day.day, day.state, day.to_make) == (DAYS[200], DayState.GONE, False)
+
+
+# -- provisional and final, and what policies leave
+
+
+def test_a_provisional_map_is_made_again_once_when_it_closes(year):
+    asked = definition("days", training_until=DAYS[90], look_ahead_days=10)
+    noon = datetime(2020, 7, 20, 12, tzinfo=UTC)
+    newest = date(2020, 7, 19)
+    asked = replace(asked, last_day=newest)
+    pretend(year, asked, noon)
+    assert open_days(year, asked, now=noon) == {}
+    put(year, "L", "lst_day", newest, "late")
+    (day,) = open_days(year, asked, now=noon).values()
+    assert (day.state, day.status, day.cause) == (DayState.HELD, "provisional", Cause.INPUTS)
+    assert "made again when it becomes final, on 2020-07-30" in day.reason
+    assert pretend(year, asked, noon) == []
+    eager = replace(asked, update=Update.ALWAYS)
+    assert [d.state for d in open_days(year, eager, now=noon).values()] == [DayState.STALE]
+    later = noon + timedelta(days=3)
+    closed = open_days(year, asked, now=later)
+    assert {d.cause for d in closed.values() if d.to_make} == {Cause.CLOSING}
+    assert sorted(d for d in closed if closed[d].to_make) == [
+        date(2020, 7, 10 + i) for i in range(3)
+    ]
+    last = datetime(2020, 8, 1, tzinfo=UTC)
+    made = pretend(year, asked, last)
+    assert made[-1] == newest
+    assert len(made) == 10
+    assert open_days(year, asked, now=last) == {}
+
+
+def test_a_day_stays_provisional_while_its_period_still_learns(year):
+    asked = definition("days", training_until=DAYS[-1])
+    (day,) = preview(year.engine, asked, DAYS[34], DAYS[34]).days
+    assert day.closes_at == datetime(2020, 2, 18, tzinfo=UTC)  # the period is of 2 to 17 February
+    behind = definition("days", training_until=DAYS[20])
+    (day,) = preview(year.engine, behind, DAYS[34], DAYS[34]).days
+    assert day.closes_at == datetime(2020, 2, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("policy", [Reprocess.NEVER, Reprocess.LISTED])
+def test_a_policy_leaves_final_days_stale_and_says_so(year, policy):
+    asked = definition("days", training_until=DAYS[90], reprocess=policy)
+    pretend(year, asked)
+    put(year, "L", "lst_day", DAYS[200], "late")
+    put(year, "L", "lst_day", DAYS[201], "late")
+    held = open_days(year, asked)
+    assert [d.state for d in held.values()] == [DayState.HELD] * 2
+    assert "left as it is" in held[DAYS[200]].reason
+    assert pretend(year, asked) == []
+    with year.engine.begin() as connection:
+        product = connection.exec_driver_sql("SELECT id FROM smcatalog.products").scalar_one()
+        list_days(connection, product, DAYS[201], DAYS[210])
+    made = pretend(year, asked)
+    assert made == ([DAYS[201]] if policy is Reprocess.LISTED else [])
+    # a changed recipe is made all the same: it is a wish of the product's own
+    anew = replace(asked, min_samples=2)
+    assert len(pretend(year, anew)) == len(DAYS)
+
+
+def test_policies_and_words_are_no_part_of_the_recipe():
+    asked = definition("days")
+    other = replace(asked, reprocess=Reprocess.NEVER, update=Update.ALWAYS, title="Other")
+    assert other.recipe_fingerprint == asked.recipe_fingerprint
+    for one in (asked, other, definition("sums"), definition("periods")):
+        assert Definition.from_dict(one.as_dict()) == one
+
+
+# -- together with others
+
+
+def test_a_layer_is_noted_with_its_transaction_or_not_at_all(year):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    rehearse(year.engine, lambda c: plans.put_layer(c, "L", "lst_day", DAYS[200], "late"))
+    assert open_days(year, asked) == {}
+    with year.engine.connect() as early:
+        plans.put_layer(early, "L", "lst_day", DAYS[200], "early")
+        put(year, "L", "lst_day", DAYS[201], "other")
+        assert sorted(open_days(year, asked)) == [DAYS[201]]
+        early.commit()
+    assert sorted(open_days(year, asked)) == [DAYS[200], DAYS[201]]
+
+
+def test_a_product_declared_while_a_layer_is_recorded_misses_neither(year):
+    asked = definition("days", training_until=DAYS[90])
+    done = threading.Event()
+
+    def declare():
+        transaction(year.engine, lambda c: make_plan(c, asked), lock_timeout_ms=20_000)
+        done.set()
+
+    with year.engine.connect() as early:
+        other = replace(asked, name="first")
+        transaction(year.engine, lambda c: make_plan(c, other))
+        plans.put_layer(early, "L", "lst_day", DAYS[-1] + timedelta(days=1))
+        thread = threading.Thread(target=declare)
+        thread.start()
+        assert not done.wait(0.3)  # it waits for the open transaction
+        early.commit()
+    thread.join(20)
+    assert done.is_set()
+    days = preview(year.engine, asked).days
+    composite_holds = DAYS[-1] + timedelta(days=1)
+    assert days[-1].day == composite_holds
+
+
+def test_analysts_read_the_plan_through_a_view(year, database):
+    asked = definition("days", training_until=DAYS[90])
+    pretend(year, asked)
+    put(year, "L", "lst_day", DAYS[200], "late")
+    with year.engine.begin() as connection:
+        connection.execute(text("SET LOCAL ROLE smcatalog_analyst"))
+        query = text("SELECT bool_and(planned), count(*) FROM views.plan WHERE product = 'tiny'")
+        assert tuple(connection.execute(query).one()) == (False, len(DAYS))
+    open_days(year, asked)
+    with year.engine.begin() as connection:
+        connection.execute(text("SET LOCAL ROLE smcatalog_analyst"))
+        query = text("SELECT day, state, cause, causes FROM views.plan WHERE state <> 'current'")
+        ((day, state, cause, causes),) = connection.execute(query).all()
+    assert (day, state, cause) == (DAYS[200], "stale", "inputs")
+    assert causes[0]["granule"] == f"L-{DAYS[200]}-late"
