@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from smcatalog.cli import acquire, data, database, results, simulate
+from smcatalog.cli import acquire, data, database, results, simulate, work
 from smcatalog.cli.output import ExitCode, complain
 from smcatalog.core.errors import SmcatalogError, UsageError
+from smcatalog.core.logs import configure_logs
 from smcatalog.core.settings import Settings
 
 __all__ = ["app", "main"]
@@ -45,11 +47,14 @@ def root(
 ) -> None:
     """Soil moisture maps at 1 km, every day, that one can find, query and trust."""
     context.obj = Settings.load(config)
+    # what services log goes to standard error from the first line on: standard output is for answers
+    configure_logs("text", level=logging.WARNING)
 
 
 app.add_typer(database.app, name="db")
 app.add_typer(data.products_app, name="products")
-for module in (simulate, acquire, data, results):
+app.add_typer(work.jobs_app, name="jobs")
+for module in (simulate, acquire, data, results, work):
     module.register(app)
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "ConfigurationError",
     "DatabaseUnavailable",
     "DefinitionError",
+    "Interrupted",
     "NotFoundError",
     "OvertakenError",
     "RefusedInput",
@@ -49,6 +50,10 @@ class RefusedInput(SmcatalogError):  # noqa: N818 - a refusal is a verdict on th
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Interrupted(SmcatalogError):  # noqa: N818 - says what happened, not a fault
+    """A work ended early because it was asked to; doing it again goes on from there."""
 
 
 class DatabaseUnavailable(SmcatalogError):  # noqa: N818 - names the state, not a fault

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from smcatalog.core.errors import ConfigurationError
 
@@ -18,6 +18,7 @@ __all__ = ["Settings"]
 
 _PREFIX: Final = "SMCATALOG_"
 _PATHS: Final = frozenset({"home", "store"})
+_WORKER: Final = "worker"
 
 
 def _default_home() -> Path:
@@ -43,6 +44,9 @@ class Settings:
         The same for the API's read-only role. ``SMCATALOG_API_DATABASE_URL``.
     public_url : str or None
         Address under which the API is reached from outside. ``SMCATALOG_PUBLIC_URL``.
+    worker : mapping of str to str
+        How workers behave, by the names of `smcatalog.jobs.WorkerOptions`, e.g. ``grace_seconds``.
+        ``SMCATALOG_WORKER_GRACE_SECONDS`` and so on, or the file's table ``[worker]``.
     """
 
     home: Path
@@ -50,6 +54,7 @@ class Settings:
     database_url: str | None = None
     api_database_url: str | None = None
     public_url: str | None = None
+    worker: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cache(self) -> Path:
@@ -64,7 +69,7 @@ class Settings:
         ----------
         config : Path, optional
             TOML file with any of ``home``, ``store``, ``database_url``, ``api_database_url``,
-            ``public_url`` at its top level. Relative paths are relative to the file.
+            ``public_url`` at its top level, and a table ``[worker]``. Relative paths are relative to the file.
         env : mapping
             The environment.
 
@@ -73,12 +78,20 @@ class Settings:
         ConfigurationError
             When the file cannot be read or holds something that is not a setting.
         """
-        names = {field.name for field in fields(cls)}
+        names = {field.name for field in fields(cls)} - {_WORKER}
+        prefix = f"{_PREFIX}{_WORKER}_".upper()
+        worker = {
+            name.removeprefix(prefix).lower(): text
+            for name, text in env.items()
+            if name.startswith(prefix) and text
+        }
         values: dict[str, str] = {
             name: env[_PREFIX + name.upper()] for name in names if env.get(_PREFIX + name.upper())
         }
         if config is not None:
-            values |= _read_config(config, names)
+            content = _read_config(config)
+            worker |= _read_worker(config, content.pop(_WORKER, {}))
+            values |= _read_values(config, content, names)
         if "://" in values.get("store", ""):
             raise ConfigurationError(
                 f"the store '{values['store']}' is not a folder: this version stores in folders only"
@@ -91,17 +104,30 @@ class Settings:
             database_url=values.get("database_url"),
             api_database_url=values.get("api_database_url"),
             public_url=values.get("public_url"),
+            worker=worker,
         )
 
 
-def _read_config(config: Path, names: set[str]) -> dict[str, str]:
+def _read_config(config: Path) -> dict[str, Any]:
     try:
         with config.open("rb") as stream:
-            content = tomllib.load(stream)
+            return tomllib.load(stream)
     except OSError as error:
         raise ConfigurationError(f"cannot read {config}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{config} is not valid TOML: {error}") from error
+
+
+def _read_worker(config: Path, table: Any) -> dict[str, str]:
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{config}: '{_WORKER}' must be a table: write [{_WORKER}]")
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in table.items()
+    }
+
+
+def _read_values(config: Path, content: dict[str, Any], names: set[str]) -> dict[str, str]:
     for name, value in content.items():
         if name not in names:
             raise ConfigurationError(

@@ -3,7 +3,7 @@
 Three roles beside the owner of the schema, each able to log in and none with a password until an
 administrator sets one:
 
-- ``smcatalog_writer`` for workers: reads and writes our tables and pgstac's.
+- ``smcatalog_writer`` for workers: reads and writes our tables, pgstac's and the queue's.
 - ``smcatalog_analyst`` for people with SQL: reads the views, nothing else.
 - ``smcatalog_api`` for the API: searches in pgstac and reads the views.
 
@@ -13,6 +13,8 @@ All statements here are safe to repeat.
 from __future__ import annotations
 
 from typing import Final
+
+from smcatalog.database.queue_schema import INSTALLED
 
 __all__ = ["ANALYST", "API", "WRITER", "grants", "is_complete", "roles", "settings"]
 
@@ -60,18 +62,20 @@ def roles() -> str:
 
 
 def grants() -> str:
-    """Return SQL that gives each role what it needs on our two schemas and takes the rest away."""
-    tables, views = "ALL TABLES IN SCHEMA smcatalog", "ALL TABLES IN SCHEMA views"
+    """Return SQL that gives each role what it needs on our schemas and takes the rest away."""
+    tables, views = "ALL TABLES IN SCHEMA smcatalog, procrastinate", "ALL TABLES IN SCHEMA views"
     readers = f"{WRITER}, {ANALYST}, {API}"
     return f"""
         REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-        REVOKE ALL ON SCHEMA smcatalog, views FROM PUBLIC, {ANALYST}, {API};
+        REVOKE ALL ON SCHEMA smcatalog, procrastinate, views FROM PUBLIC, {ANALYST}, {API};
         REVOKE ALL ON {tables} FROM {ANALYST}, {API};
 
-        GRANT USAGE ON SCHEMA smcatalog TO {WRITER};
+        GRANT USAGE ON SCHEMA smcatalog, procrastinate TO {WRITER};
         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {WRITER};
-        REVOKE INSERT, UPDATE, DELETE ON smcatalog.alembic_version FROM {WRITER};
-        GRANT USAGE ON ALL SEQUENCES IN SCHEMA smcatalog TO {WRITER};
+        REVOKE INSERT, UPDATE, DELETE
+            ON smcatalog.alembic_version, procrastinate.{INSTALLED} FROM {WRITER};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA smcatalog, procrastinate TO {WRITER};
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA procrastinate TO {WRITER};
         GRANT EXECUTE ON FUNCTION smcatalog.ensure_observation_partition(integer) TO {WRITER};
 
         GRANT USAGE ON SCHEMA views TO {readers};
@@ -133,7 +137,7 @@ def is_complete() -> str:
                     WHEN 'views' THEN has_table_privilege('{WRITER}', c.oid, 'SELECT')
                         AND has_table_privilege('{ANALYST}', c.oid, 'SELECT')
                         AND has_table_privilege('{API}', c.oid, 'SELECT')
-                    ELSE (c.relispartition OR c.relname = 'alembic_version'
+                    ELSE (c.relispartition OR c.relname IN ('alembic_version', '{INSTALLED}')
                           OR has_table_privilege('{WRITER}', c.oid, 'SELECT')
                             AND has_table_privilege('{WRITER}', c.oid, 'INSERT')
                             AND has_table_privilege('{WRITER}', c.oid, 'UPDATE')
@@ -142,16 +146,24 @@ def is_complete() -> str:
                         AND NOT has_table_privilege('{API}', c.oid, 'SELECT')
                     END)
                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname IN ('smcatalog', 'views') AND c.relkind IN ('r', 'p', 'v', 'm')
+                WHERE n.nspname IN ('smcatalog', 'procrastinate', 'views')
+                    AND c.relkind IN ('r', 'p', 'v', 'm')
             )
             AND has_schema_privilege('{ANALYST}', 'views', 'USAGE')
             AND has_schema_privilege('{API}', 'views', 'USAGE')
             AND has_schema_privilege('{WRITER}', 'smcatalog', 'USAGE')
+            AND has_schema_privilege('{WRITER}', 'procrastinate', 'USAGE')
+            AND (
+                SELECT bool_and(has_function_privilege('{WRITER}', p.oid, 'EXECUTE')
+                                AND p.proconfig IS NOT NULL)
+                FROM pg_proc p WHERE p.pronamespace = 'procrastinate'::regnamespace
+            )
             AND NOT has_schema_privilege('{ANALYST}', 'public', 'CREATE')
             AND (
                 SELECT bool_and(has_sequence_privilege('{WRITER}', c.oid, 'USAGE'))
                 FROM pg_class c
-                WHERE c.relnamespace = to_regnamespace('smcatalog') AND c.relkind = 'S'
+                WHERE c.relnamespace IN ('smcatalog'::regnamespace, 'procrastinate'::regnamespace)
+                    AND c.relkind = 'S'
             )
             AND has_function_privilege(
                 '{WRITER}', 'smcatalog.ensure_observation_partition(integer)', 'EXECUTE') AS grants,

@@ -1,7 +1,7 @@
 """Installing and upgrading everything that the catalogue needs in its database.
 
-In a fixed order: extensions, pgstac, roles, our schema with its views, grants, settings. One look
-tells whether anything is to do, so that every start of a worker can afford to ask.
+In a fixed order: extensions, pgstac, the queue, roles, our schema with its views, grants, settings.
+One look tells whether anything is to do, so that every start of a worker can afford to ask.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
 from smcatalog.core.versions import PGSTAC_VERSION
-from smcatalog.database import grants, migrations
+from smcatalog.database import grants, migrations, queue_schema
 from smcatalog.database.collisions import collision, pause
 
 __all__ = ["UpgradeReport", "check", "downgrade", "upgrade"]
@@ -62,6 +62,7 @@ class _State:
 
     extensions: frozenset[str]
     pgstac: str | None
+    queue: str | None
     revision: str | None
     roles: bool
     grants: bool
@@ -112,7 +113,7 @@ def upgrade(url: str) -> UpgradeReport:
 def downgrade(url: str, revision: str) -> None:
     """Bring our schema back to an older revision; ``base`` removes it with all that it holds.
 
-    Extensions, pgstac and roles stay.
+    Extensions, pgstac, the queue and roles stay.
 
     Raises
     ------
@@ -139,8 +140,9 @@ def check(url: str) -> None:
     if not _is_done(state):
         raise DatabaseUnavailable(
             f"The database's schema is at {state.revision or 'nothing'}, pgstac at "
-            f"{state.pgstac or 'nothing'}; this version needs {migrations.head()} and "
-            f"{PGSTAC_VERSION} with roles and grants: run `smcatalog db upgrade`."
+            f"{state.pgstac or 'nothing'}, the queue at {state.queue or 'nothing'}; this version "
+            f"needs {migrations.head()}, {PGSTAC_VERSION} and {queue_schema.newest()} with roles "
+            "and grants: run `smcatalog db upgrade`."
         )
     engine = schema_engine(url)
     try:
@@ -159,6 +161,7 @@ def _is_done(state: _State) -> bool:
     return (
         state.extensions.issuperset(_EXTENSIONS)
         and state.pgstac == PGSTAC_VERSION
+        and state.queue == queue_schema.newest()
         and state.revision == migrations.head()
         and state.roles
         and state.grants
@@ -174,6 +177,12 @@ def _install(connection: psycopg.Connection[Any], url: str, state: _State) -> It
     if state.pgstac != PGSTAC_VERSION:
         _install_pgstac(connection, url, state.pgstac)
         yield f"pgstac {PGSTAC_VERSION}"
+    if state.queue != queue_schema.newest():
+        for name, script in queue_schema.pending(state.queue):
+            with connection.transaction():
+                _execute(connection, queue_schema.prepare() + script)
+                _execute(connection, queue_schema.record(name))
+        yield f"queue {queue_schema.newest()}"
     if not state.roles:
         with connection.transaction():
             _execute(connection, grants.roles())
@@ -189,6 +198,7 @@ def _install(connection: psycopg.Connection[Any], url: str, state: _State) -> It
     # Both are cheap and safe to repeat, and a migration may have brought new tables.
     name = sql.Identifier(connection.info.dbname).as_string(connection)
     with connection.transaction():
+        _execute(connection, queue_schema.seal())
         _execute(connection, grants.grants())
         _execute(connection, grants.settings(name))
         _execute(connection, grants.pgstac_settings())
@@ -280,6 +290,8 @@ def _look(connection: psycopg.Connection[Any]) -> _State:
             """
             SELECT array(SELECT extname::text FROM pg_extension) AS extensions,
                    to_regclass('pgstac.migrations') IS NOT NULL AS pgstac,
+                   to_regclass('procrastinate.procrastinate_jobs') IS NOT NULL AS jobs,
+                   to_regclass('procrastinate.installed_migrations') IS NOT NULL AS queue,
                    to_regclass('smcatalog.alembic_version') IS NOT NULL AS schema,
                    (SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s)) = 3
                    AND to_regrole('pgstac_read') IS NOT NULL AS roles,
@@ -295,17 +307,28 @@ def _look(connection: psycopg.Connection[Any]) -> _State:
             "SELECT version FROM pgstac.migrations ORDER BY datetime DESC, version DESC LIMIT 1",
             wanted=first["pgstac"],
         )
+        queue = _one(
+            cursor,
+            'SELECT max(name COLLATE "C") AS version FROM procrastinate.installed_migrations',
+            wanted=first["queue"],
+        )
+        if first["jobs"] and queue is None:
+            raise DatabaseUnavailable(
+                f"Database {connection.info.dbname} has a schema procrastinate that smcatalog did "
+                "not install: use another database, or rename that schema."
+            )
         revision = _one(
             cursor,
             "SELECT version_num AS version FROM smcatalog.alembic_version",
             wanted=first["schema"],
         )
         complete: dict[str, Any] = {"roles": False, "grants": False, "settings": False}
-        if first["roles"] and first["pgstac"] and first["migrated"]:
+        if first["roles"] and first["pgstac"] and queue and first["migrated"]:
             complete = cursor.execute(grants.is_complete()).fetchone() or complete
     return _State(
         extensions=frozenset(first["extensions"]),
         pgstac=pgstac,
+        queue=queue,
         revision=revision,
         roles=bool(complete["roles"]),
         grants=bool(complete["grants"]),
@@ -315,7 +338,7 @@ def _look(connection: psycopg.Connection[Any]) -> _State:
 
 def _one(cursor: psycopg.Cursor[dict[str, Any]], query: str, *, wanted: bool) -> str | None:
     row = cursor.execute(query).fetchone() if wanted else None
-    return None if row is None else str(row["version"])
+    return None if row is None or row["version"] is None else str(row["version"])
 
 
 def _execute(connection: psycopg.Connection[Any], text: str) -> None:

@@ -24,6 +24,7 @@ VIEWS = (
     "network_metrics",
     "product_metrics",
     "quarantine",
+    "quarantined_jobs",
     "station_metrics",
     "stations",
     "zones",
@@ -71,6 +72,10 @@ def filled(module_database, tmp_path_factory):
         "FROM smcatalog.granules"
     )
     catalogue.run("INSERT INTO smcatalog.quarantine (name, reason) VALUES ('f', 'empty')")
+    catalogue.run(
+        "INSERT INTO smcatalog.quarantined_jobs (job_id, task, arguments, priority, attempts, kills, "
+        "first_at, error, traceback) VALUES (1, 't', '{}', 0, 5, 0, now(), 'e', '')"
+    )
     with module_database.connect("smcatalog_writer") as connection:
         connection.execute("SET search_path = pgstac, public")
         connection.execute("SELECT pgstac.upsert_collection(%s::jsonb)", [COLLECTION])
@@ -128,6 +133,9 @@ def test_no_role_changes_the_schema(filled, role, statement):
         "SELECT * FROM smcatalog.stations",
         "SELECT * FROM smcatalog.observations",
         "DELETE FROM smcatalog.quarantine",
+        "SELECT * FROM smcatalog.quarantined_jobs",
+        "SELECT * FROM procrastinate.procrastinate_jobs",
+        "SELECT procrastinate.procrastinate_register_worker_v1()",
         "SELECT smcatalog.ensure_observation_partition(2001)",
     ],
 )

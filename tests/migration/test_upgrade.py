@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from smcatalog.core.errors import ConfigurationError, DatabaseUnavailable
 from smcatalog.core.versions import PGSTAC_VERSION
-from smcatalog.database import migrations
+from smcatalog.database import migrations, queue_schema
 from smcatalog.database import upgrade as upgrades
 from smcatalog.database.models import Base
 from smcatalog.database.upgrade import UpgradeReport, check, downgrade, upgrade
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_from_nothing_in_order_and_then_nothing_more(empty_database):
     first = upgrade(empty_database.url)
     assert [step.split()[0] for step in first.steps] == [
-        *("extension", "extension", "extension", "pgstac"),
+        *("extension", "extension", "extension", "pgstac", "queue"),
         *(["roles"] if "roles" in first.steps else []),
         *("schema", "grants"),
     ]
@@ -107,6 +107,9 @@ def test_an_upgrade_that_always_meets_another_one_says_so(empty_database, monkey
         "GRANT SELECT ON smcatalog.stations TO smcatalog_api",
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
         "DELETE FROM pgstac.pgstac_settings WHERE name = 'context'",
+        "REVOKE INSERT ON procrastinate.procrastinate_jobs FROM smcatalog_writer",
+        "GRANT SELECT ON procrastinate.procrastinate_jobs TO smcatalog_analyst",
+        "ALTER FUNCTION procrastinate.procrastinate_register_worker_v1() RESET ALL",
     ],
 )
 def test_lost_grants_and_settings_come_back(database, damage):
@@ -228,6 +231,62 @@ def test_a_newer_pgstac_is_refused(database):
     with database.connect() as connection:
         connection.execute("INSERT INTO pgstac.migrations (version) VALUES ('0.99.0')")
     with pytest.raises(DatabaseUnavailable, match=r"pgstac is 0\.99\.0, newer than"):
+        upgrade(database.url)
+
+
+def queue_functions(database) -> list[tuple[object, ...]]:
+    with database.connect() as connection:
+        return connection.execute(
+            "SELECT p.oid::regprocedure::text, md5(p.prosrc), p.proconfig::text FROM pg_proc p "
+            "WHERE p.pronamespace = 'procrastinate'::regnamespace ORDER BY 1"
+        ).fetchall()
+
+
+def test_a_database_from_before_the_queue_gets_it(database):
+    before, functions = structure(database), queue_functions(database)
+    downgrade(database.url, "0005")
+    with database.connect() as connection:
+        connection.execute("DROP SCHEMA procrastinate CASCADE")
+    with pytest.raises(DatabaseUnavailable, match="the queue at nothing"):
+        check(database.url)
+    assert [step.split()[0] for step in upgrade(database.url).steps] == [
+        *("queue", "roles", "schema", "grants")
+    ]
+    assert (structure(database), queue_functions(database)) == (before, functions)
+    assert upgrade(database.url).steps == ()
+
+
+def test_an_older_queue_gets_the_migrations_it_lacks(database):
+    """As after an upgrade of procrastinate; what comes out is what a new database has."""
+    functions = queue_functions(database)
+    folder = queue_schema._folder() / "migrations"
+    older = [path for path in sorted(folder.glob("*.sql")) if path.stem < "03.03"]
+    with database.connect() as connection:
+        connection.execute("DROP SCHEMA procrastinate CASCADE")
+        for path in older:
+            with connection.transaction():
+                connection.execute(queue_schema.prepare())
+                connection.execute(path.read_text().encode())
+        connection.execute(queue_schema.record(older[-1].stem))
+        connection.execute("RESET search_path")
+    assert upgrade(database.url).steps == (
+        *(f"queue {queue_schema.newest()}", "grants and settings"),
+    )
+    assert queue_functions(database) == functions
+    assert upgrade(database.url).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (queue_schema.record("99.00.00_01_later"), "install a newer smcatalog"),
+        ("DROP TABLE procrastinate.installed_migrations", "that smcatalog did not install"),
+    ],
+)
+def test_a_queue_of_others_is_left_alone(database, change, said):
+    with database.connect() as connection:
+        connection.execute(change)
+    with pytest.raises(DatabaseUnavailable, match=said):
         upgrade(database.url)
 
 

@@ -2,6 +2,7 @@
 
 from smcatalog.database.models.base import SCHEMA, Base
 from smcatalog.database.models.inputs import Granule, Layer, LayerGranule, Quarantine
+from smcatalog.database.models.jobs import JobTrouble, QuarantinedJob, StepTotal
 from smcatalog.database.models.outputs import (
     Map,
     MapFile,
@@ -20,6 +21,7 @@ __all__ = [
     "SCHEMA",
     "Base",
     "Granule",
+    "JobTrouble",
     "Layer",
     "LayerGranule",
     "Map",
@@ -37,8 +39,10 @@ __all__ = [
     "ProductInput",
     "ProductVersion",
     "Quarantine",
+    "QuarantinedJob",
     "ReprocessRequest",
     "Sensor",
     "Station",
+    "StepTotal",
     "Zone",
 ]
