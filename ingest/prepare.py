@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +33,12 @@ class Known:
     ----------
     name : str
         What a person knows the file by.
+    withdrawn : str or None
+        Why the granule was withdrawn since; None if it was not.
     """
 
     name: str
+    withdrawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +98,29 @@ class Preparer:
         Folder of the area weights.
     known : set of (str, str)
         File name and checksum of every file whose granule is recorded.
+    withdrawn : dict of (str, str) to str, optional
+        Why granules were withdrawn, by the same, of those that were.
     """
 
-    def __init__(self, store: Path, cache: Path, known: frozenset[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        store: Path,
+        cache: Path,
+        known: frozenset[tuple[str, str]],
+        withdrawn: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         self._store = Store(store)
         self._weights: Callable[[Grid, Grid], AreaWeights] = WeightFiles(cache)
         self._known = known
         self._names = {name for name, _ in known}
+        self._withdrawn = dict(withdrawn or {})
 
     def prepare(self, candidate: Candidate) -> Result:
         """Read a file and write its layers' files."""
         granule: Granule | None = None
         try:
-            if candidate.problem is None and self._is_known(candidate):
-                return Known(candidate.name)
+            if candidate.problem is None and (mark := self._known_mark(candidate)):
+                return Known(candidate.name, self._withdrawn.get(mark))
             from ingest.granules import examine  # noqa: PLC0415 - brings in all readers' libraries
 
             granule = examine(candidate)
@@ -116,13 +128,15 @@ class Preparer:
         except RefusedInput as error:
             return refused(candidate, granule, error.reason)
 
-    def _is_known(self, candidate: Candidate) -> bool:
+    def _known_mark(self, candidate: Candidate) -> tuple[str, str] | None:
+        """Return file name and checksum of a file whose granule is recorded."""
         if candidate.delivered not in self._names:
-            return False
+            return None
         try:
-            return (candidate.delivered, candidate.sha256()) in self._known
+            mark = candidate.delivered, candidate.sha256()
         except OSError as error:
             raise RefusedInput(f"cannot be read: {error.strerror or error}") from error
+        return mark if mark in self._known else None
 
     def _prepare(self, candidate: Candidate, granule: Granule) -> Prepared:
         from ingest.granules import read  # noqa: PLC0415 - as above

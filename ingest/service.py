@@ -30,6 +30,7 @@ from smcatalog.database.inputs import (
     supersede_older,
 )
 from smcatalog.database.observations import record_series, record_site
+from smcatalog.database.withdrawals import lock_subject, withdrawn_files, withdrawn_reason
 from smcatalog.database.zones import record_zones
 from smcatalog.services.workspace import Workspace
 
@@ -38,6 +39,7 @@ __all__ = ["FileResult", "IngestReport", "ingest"]
 _INGESTED: Final = "ingested"
 _KNOWN: Final = "known"
 _REFUSED: Final = "refused"
+_WITHDRAWN: Final = "withdrawn"
 _WORTH: Final = 4
 """Files for which it pays to start another process."""
 _MANY: Final = 32
@@ -53,7 +55,8 @@ class FileResult:
     name : str
         What a person knows the file by.
     outcome : str
-        ``ingested``, ``known`` (nothing to do) or ``refused``.
+        ``ingested``, ``known`` (nothing to do), ``refused``, or ``withdrawn``: its granule was withdrawn
+        and stays so.
     source : str or None
         Product family, when it was recognised.
     layers : int
@@ -61,7 +64,7 @@ class FileResult:
     observations : int
         Observations read from it.
     reason : str
-        Why it was refused.
+        Why it was refused or withdrawn.
     zones : int
         New zones made of it.
     """
@@ -89,6 +92,11 @@ class IngestReport:
     def refused(self) -> list[FileResult]:
         """Files that were refused."""
         return [file for file in self.files if file.outcome == _REFUSED]
+
+    @property
+    def withdrawn(self) -> list[FileResult]:
+        """Files whose granules were withdrawn before."""
+        return [file for file in self.files if file.outcome == _WITHDRAWN]
 
 
 def ingest(
@@ -118,8 +126,13 @@ def ingest(
     workspace.store.sweep()
     found = list(deliveries(paths))
     names = _names(found)
-    known = transaction(workspace.engine, lambda connection: known_files(connection, names))
-    preparer = partial(Preparer, workspace.store.root, workspace.settings.cache, frozenset(known))
+    known, withdrawn = transaction(
+        workspace.engine,
+        lambda connection: (known_files(connection, names), withdrawn_files(connection, names)),
+    )
+    preparer = partial(
+        Preparer, workspace.store.root, workspace.settings.cache, frozenset(known), withdrawn
+    )
     processes = _processes(workers, found, len(names))
     results = []
     for result in (
@@ -165,7 +178,7 @@ def _in_this_process(preparer: Preparer, found: Iterable[Candidate]) -> Iterator
 def _recorded(workspace: Workspace, result: Result) -> FileResult:
     match result:
         case Known():
-            return FileResult(result.name, _KNOWN)
+            return _known(result.name, None, result.withdrawn)
         case Refused():
             return _quarantined(workspace, result)
         case Prepared():
@@ -174,9 +187,10 @@ def _recorded(workspace: Workspace, result: Result) -> FileResult:
 
 def _record(connection: Connection, prepared: Prepared) -> FileResult:
     granule = prepared.granule
+    lock_subject(connection, granule.source, granule.subject or granule.name)
     granule_id = record_granule(connection, granule)
     if granule_id is None:
-        return FileResult(prepared.name, _KNOWN, granule.source)
+        return _known(prepared.name, granule.source, withdrawn_reason(connection, granule))
     outdated = is_outdated(connection, granule_id)
     layers = sum(
         record_layer(connection, layer, granule_id, outdated=outdated) for layer in prepared.layers
@@ -190,6 +204,12 @@ def _record(connection: Connection, prepared: Prepared) -> FileResult:
     return FileResult(
         prepared.name, _INGESTED, granule.source, layers=layers, observations=observed, zones=zones
     )
+
+
+def _known(name: str, source: str | None, withdrawn: str | None) -> FileResult:
+    if withdrawn is None:
+        return FileResult(name, _KNOWN, source)
+    return FileResult(name, _WITHDRAWN, source, reason=f"its granule was withdrawn: {withdrawn}")
 
 
 def _quarantined(workspace: Workspace, result: Refused) -> FileResult:

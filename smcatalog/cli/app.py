@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from smcatalog.cli import acquire, data, database, results, simulate, work
+from smcatalog.cli import (
+    acquire,
+    announcements,
+    data,
+    database,
+    granules,
+    maps,
+    results,
+    simulate,
+    work,
+)
 from smcatalog.cli.output import ExitCode, complain
 from smcatalog.core.errors import SmcatalogError, UsageError
 from smcatalog.core.logs import configure_logs
@@ -54,6 +64,9 @@ def root(
 app.add_typer(database.app, name="db")
 app.add_typer(data.products_app, name="products")
 app.add_typer(work.jobs_app, name="jobs")
+app.add_typer(granules.app, name="granules")
+app.add_typer(maps.app, name="maps")
+app.add_typer(announcements.app, name="announcements")
 for module in (simulate, acquire, data, results, work):
     module.register(app)
 

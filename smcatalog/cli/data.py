@@ -117,8 +117,8 @@ def _ingest(
 ) -> None:
     """Ingest granules, station archives and zones: files, folders and zips.
 
-    Known files are left alone. Unfit files are refused with a reason, the rest goes in; then the exit
-    code is 3. A table says what became of every file, or, where they are many, of every source.
+    Known files are left alone. Unfit files are refused with a reason, and so are files whose granules were
+    withdrawn; the rest goes in; then the exit code is 3. A table says what became of every file, or, where they are many, of every source.
     """
     from ingest.pool import warm
 
@@ -133,8 +133,8 @@ def _ingest(
         nonlocal done
         done += 1
         show(done, None)
-        if result.outcome == "refused" and not json:
-            complain(f"refused: {result.name}: {result.reason}")
+        if result.outcome in {"refused", "withdrawn"} and not json:
+            complain(f"{result.outcome}: {result.name}: {result.reason}")
 
     with meter("files") as show:
         report = ingest(open_workspace(context), paths, workers=processes, tell=tell)
@@ -142,7 +142,7 @@ def _ingest(
         print_json(report)
     else:
         _print_ingested(report, each=verbose or len(report.files) <= _FEW)
-    if report.refused:
+    if report.refused or report.withdrawn:
         raise typer.Exit(ExitCode.IN_PART)
 
 
@@ -171,6 +171,7 @@ def _print_ingested(report: IngestReport, *, each: bool) -> None:
     say(
         f"{report.count('ingested')} files ingested ({layers} layers, {observations} observations), "
         f"{report.count('known')} known, {report.count('refused')} refused"
+        + (f", {len(report.withdrawn)} withdrawn" if report.withdrawn else "")
     )
 
 

@@ -12,7 +12,7 @@ from smcatalog.cli.database import ensure_ready
 from smcatalog.cli.output import bar, meter, print_json, print_table, say
 from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
-from smcatalog.core.time import parse_day
+from smcatalog.core.time import parse_day, parse_instant
 
 __all__ = ["register"]
 
@@ -26,6 +26,13 @@ def _validate(
     first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
     network: Annotated[str | None, typer.Option(help="Only stations of this network.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Score the maps that were in force at this instant (RFC 3339, or a day: its end) against "
+            "today's observations."
+        ),
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -40,6 +47,8 @@ def _validate(
     if truth is not None:
         if network is not None:
             raise UsageError("--network chooses stations: leave it out with --truth")
+        if as_of is not None:
+            raise UsageError("--truth looks at the live maps: leave --as-of out")
         _validate_truth(context, product, truth, (first, last), json=json)
         return
     if by not in set(Grouping):
@@ -54,6 +63,7 @@ def _validate(
             first=parse_day(first) if first else None,
             last=parse_day(last) if last else None,
             network=network,
+            as_of=parse_instant(as_of) if as_of else None,
             progress=show,
         )
     if json:

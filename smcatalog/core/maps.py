@@ -84,6 +84,9 @@ class PublishedMap:
         UTC.
     predecessor, successor : str or None
         Item identifiers of the map that this one replaces and of the one that replaces it.
+    withdrawn : str or None
+        Why it was withdrawn; None if it was not. A withdrawn map has a successor once another one of
+        its day is published.
     """
 
     product: str
@@ -99,6 +102,7 @@ class PublishedMap:
     published_at: datetime
     predecessor: str | None = None
     successor: str | None = None
+    withdrawn: str | None = None
 
     @property
     def item_id(self) -> str:
@@ -107,5 +111,5 @@ class PublishedMap:
 
     @property
     def deprecated(self) -> bool:
-        """Whether another map has replaced this one."""
-        return self.successor is not None
+        """Whether this map is no longer in force: another one has replaced it, or it was withdrawn."""
+        return self.successor is not None or self.withdrawn is not None

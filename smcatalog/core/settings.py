@@ -17,7 +17,7 @@ from smcatalog.core.errors import ConfigurationError
 __all__ = ["Settings"]
 
 _PREFIX: Final = "SMCATALOG_"
-_PATHS: Final = frozenset({"home", "store"})
+_PATHS: Final = frozenset({"home", "store", "webhook_secret_file"})
 _WORKER: Final = "worker"
 
 
@@ -47,6 +47,10 @@ class Settings:
     worker : mapping of str to str
         How workers behave, by the names of `smcatalog.jobs.WorkerOptions`, e.g. ``grace_seconds``.
         ``SMCATALOG_WORKER_GRACE_SECONDS`` and so on, or the file's table ``[worker]``.
+    webhook_url : str or None
+        Address that announcements are posted to. ``SMCATALOG_WEBHOOK_URL``; None: to nobody.
+    webhook_secret_file : Path or None
+        File with the secret that they are signed with. ``SMCATALOG_WEBHOOK_SECRET_FILE``.
     """
 
     home: Path
@@ -55,6 +59,8 @@ class Settings:
     api_database_url: str | None = None
     public_url: str | None = None
     worker: Mapping[str, str] = field(default_factory=dict)
+    webhook_url: str | None = field(default=None, repr=False)  # may be a secret itself
+    webhook_secret_file: Path | None = None
 
     @property
     def cache(self) -> Path:
@@ -69,7 +75,8 @@ class Settings:
         ----------
         config : Path, optional
             TOML file with any of ``home``, ``store``, ``database_url``, ``api_database_url``,
-            ``public_url`` at its top level, and a table ``[worker]``. Relative paths are relative to the file.
+            ``public_url``, ``webhook_url``, ``webhook_secret_file`` at its top level, and a table
+            ``[worker]``. Relative paths are relative to the file.
         env : mapping
             The environment.
 
@@ -78,7 +85,7 @@ class Settings:
         ConfigurationError
             When the file cannot be read or holds something that is not a setting.
         """
-        names = {field.name for field in fields(cls)} - {_WORKER}
+        names = {one.name for one in fields(cls)} - {_WORKER}
         prefix = f"{_PREFIX}{_WORKER}_".upper()
         worker = {
             name.removeprefix(prefix).lower(): text
@@ -105,6 +112,8 @@ class Settings:
             api_database_url=values.get("api_database_url"),
             public_url=values.get("public_url"),
             worker=worker,
+            webhook_url=values.get("webhook_url"),
+            webhook_secret_file=paths.get("webhook_secret_file"),
         )
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
 
 from smcatalog.core.errors import UsageError
 
-__all__ = ["DAY", "Period", "julian", "parse_day", "utc_midnight"]
+__all__ = ["DAY", "Period", "julian", "parse_day", "parse_instant", "utc_midnight"]
 
 DAY = timedelta(days=1)
+
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<zone>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
 
 
 def utc_midnight(day: date) -> datetime:
@@ -39,6 +45,47 @@ def parse_day(text: str) -> date:
         if parsed.strftime(form) == text:
             return parsed.date()
     raise UsageError(f"'{text}' is not a day: write it as YYYY-MM-DD, YYYYMMDD or YYYYDDD")
+
+
+def parse_instant(text: str, *, begins: bool = False) -> datetime:
+    """Read an instant, to the microsecond: RFC 3339 with its zone, or a day, which means its end in UTC.
+
+    What was so "on" a day was so when it ended; its last microsecond still belongs to it.
+
+    Parameters
+    ----------
+    text : str
+        ``2024-05-06T07:08:09Z``, ``2024-05-06T09:08:09.5+02:00``, or a day as for `parse_day`.
+    begins : bool
+        Whether a day means its beginning instead, as in "since".
+
+    Returns
+    -------
+    datetime
+        In UTC.
+
+    Raises
+    ------
+    UsageError
+        When the text is none of these. A time without a zone is refused: it may mean any of 26 hours.
+    """
+    if (match := _INSTANT.fullmatch(text)) is None:
+        try:
+            start = utc_midnight(parse_day(text))
+            return start if begins else start + DAY - timedelta(microseconds=1)
+        except (UsageError, OverflowError) as error:
+            raise UsageError(
+                f"'{text}' is not an instant: write it as YYYY-MM-DDTHH:MM:SSZ (RFC 3339), or as a day "
+                "in UTC"
+            ) from error
+    if match["zone"] is None:
+        raise UsageError(
+            f"'{text}' has no time zone: write {text.replace(' ', 'T')}Z for UTC, or add an offset such as +02:00"
+        )
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"'{text}' is not an instant: there is no such time") from error
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -80,6 +80,7 @@ def grants() -> str:
 
         GRANT USAGE ON SCHEMA views TO {readers};
         GRANT SELECT ON {views} TO {readers};
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA views TO {readers};
     """
 
 
@@ -148,6 +149,11 @@ def is_complete() -> str:
                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname IN ('smcatalog', 'procrastinate', 'views')
                     AND c.relkind IN ('r', 'p', 'v', 'm')
+            )
+            AND NOT EXISTS (
+                SELECT FROM pg_proc f, unnest(ARRAY['{WRITER}', '{ANALYST}', '{API}']) AS reader
+                WHERE f.pronamespace = to_regnamespace('views')
+                  AND NOT has_function_privilege(reader, f.oid, 'EXECUTE')
             )
             AND has_schema_privilege('{ANALYST}', 'views', 'USAGE')
             AND has_schema_privilege('{API}', 'views', 'USAGE')

@@ -185,12 +185,16 @@ def record_granule(connection: Connection, granule: GranuleRecord) -> int | None
 
 
 def is_outdated(connection: Connection, granule_id: int) -> bool:
-    """Say whether a newer production of the same granule is recorded already."""
+    """Say whether a newer production of the same granule is recorded already and not withdrawn."""
     this, other = aliased(Granule), aliased(Granule)
     newer = (
         select(other.id)
         .join(this, and_(this.source == other.source, this.subject == other.subject))
-        .where(this.id == granule_id, other.production > this.production)
+        .where(
+            this.id == granule_id,
+            other.production > this.production,
+            other.withdrawn_at.is_(None),
+        )
     )
     return connection.scalar(select(newer.exists())) is True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, text, update
 
 from smcatalog.core.grids import grid
 from smcatalog.core.maps import MapFile as MapFileValue
@@ -17,7 +17,7 @@ from smcatalog.core.time import Period
 from smcatalog.database.models import Map, MapFile, MapLayer, Model, Product, ProductVersion
 from smcatalog.database.products import ModelRecord, ProductVersionRecord
 
-__all__ = ["LiveMap", "NewMap", "live_maps", "load_map", "lock_day", "record_map"]
+__all__ = ["LiveMap", "NewMap", "live_maps", "load_map", "lock_day", "record_map", "withdraw_map"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +111,19 @@ def record_map(
 ) -> tuple[int, int | None]:
     """Record a map, its files and lineage; the live map of its day is superseded.
 
-    The caller holds `lock_day`.
+    A map of the day that was withdrawn last, and that nothing has replaced since, gets its successor. The
+    caller holds `lock_day`. Should a clock run behind the one that dated the day's history, the map is
+    dated by the end of that: of two maps of a day one begins no earlier than the other ends.
 
     Returns
     -------
     map_id : int
         Key of the new map.
     predecessor_id : int or None
-        Key of the map that it replaces.
+        Key of the map that it replaces or, when the last one was withdrawn, follows.
     """
     day = new.period.day
+    published_at = _not_before_history(connection, new.version.product_id, day, published_at)
     map_id = connection.execute(
         text("SELECT nextval(pg_get_serial_sequence('smcatalog.maps', 'id'))")
     ).scalar_one()
@@ -132,6 +135,13 @@ def record_map(
         .values(superseded_at=published_at, superseded_by=map_id)
         .returning(Map.id)
     )
+    if predecessor is None:
+        predecessor = connection.scalar(
+            update(Map)
+            .where(*_of_day(new.version.product_id, day), Map.superseded_by.is_(None))
+            .values(superseded_by=map_id)
+            .returning(Map.id)
+        )
     revisions = connection.scalar(
         select(func.max(Map.revision)).where(
             Map.product_version_id == new.version.id, Map.day == day
@@ -169,6 +179,48 @@ def record_map(
         [*_lineage(map_id, new.coarse, "coarse"), *_lineage(map_id, new.covariates, "covariate")],
     )
     return map_id, predecessor
+
+
+def withdraw_map(
+    connection: Connection, product_id: int, day: date, reason: str, withdrawn_at: datetime
+) -> int | None:
+    """Take the live map of a day out of force, with nothing in its place.
+
+    The caller holds `lock_day`.
+
+    Returns
+    -------
+    int or None
+        Key of the map; None when the day has none that is live.
+    """
+    found: int | None = connection.scalar(
+        update(Map)
+        .where(Map.product_id == product_id, Map.day == day, Map.superseded_at.is_(None))
+        .values(
+            superseded_at=_not_before_history(connection, product_id, day, withdrawn_at),
+            withdrawn_reason=reason,
+        )
+        .returning(Map.id)
+    )
+    return found
+
+
+def _of_day(product_id: int, day: date) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition for all maps of a product and day, in the form that their index answers."""
+    versions = select(ProductVersion.id).where(ProductVersion.product_id == product_id)
+    return Map.product_version_id.in_(versions), Map.day == day
+
+
+def _not_before_history(
+    connection: Connection, product_id: int, day: date, instant: datetime
+) -> datetime:
+    """Return an instant or, should a clock have gone wrong, the last one in the history of a day."""
+    last: datetime | None = connection.scalar(
+        select(func.max(func.greatest(Map.published_at, Map.superseded_at))).where(
+            *_of_day(product_id, day)
+        )
+    )
+    return instant if last is None else max(instant, last)
 
 
 def _lineage(map_id: int, layers: Iterable[int], role: str) -> list[dict[str, Any]]:
@@ -223,6 +275,7 @@ def load_map(connection: Connection, map_id: int, kinds: Sequence[str]) -> Publi
         successor=_neighbour(connection, Map.id == columns["superseded_by"])
         if columns["superseded_by"] is not None
         else None,
+        withdrawn=columns["withdrawn_reason"],
     )
 
 

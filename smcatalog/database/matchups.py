@@ -15,13 +15,15 @@ a day needs at least 12. A value that is itself a daily mean, of a local day per
 in which the middle of its 24 hours falls. At least one day must count.
 
 A match-up is out of date when new observations give another reference or number of days. Match-ups
-of superseded maps stay, but are counted nowhere.
+of maps that are no longer in force stay; they count when the catalogue as of an instant is asked for. Observations
+have no history: the maps are those of the instant, the observations today's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -35,8 +37,8 @@ __all__ = [
     "PendingMatchup",
     "drop",
     "forget_station",
+    "grids_in_force",
     "inputs",
-    "live_grids",
     "network_names",
     "outdated",
     "refresh_statistics",
@@ -103,13 +105,22 @@ class MatchupInput:
     coarse: tuple[tuple[str, str, str], ...]
 
 
-def live_grids(connection: Connection, product_id: int) -> list[str]:
-    """Return the names of the grids of a product's live maps."""
-    query = text("""
-        SELECT DISTINCT grid FROM smcatalog.maps
-        WHERE product_id = :product AND superseded_at IS NULL ORDER BY grid
-    """)
-    return list(connection.scalars(query, {"product": product_id}))
+def in_force(as_of: datetime | None) -> str:
+    """Return the condition for maps ``m`` that are live, or that were in force at the instant ``:as_of``."""
+    if as_of is None:
+        return "m.superseded_at IS NULL"  # as the index of live maps has it
+    return "m.published_at <= :as_of AND (m.superseded_at IS NULL OR m.superseded_at > :as_of)"
+
+
+def grids_in_force(
+    connection: Connection, product_id: int, as_of: datetime | None = None
+) -> list[str]:
+    """Return the names of the grids of a product's maps that are live, or were in force at an instant."""
+    query = text(f"""
+        SELECT DISTINCT m.grid FROM smcatalog.maps m
+        WHERE m.product_id = :product AND {in_force(as_of)} ORDER BY m.grid
+    """)  # noqa: S608 - put together from constants
+    return list(connection.scalars(query, {"product": product_id, "as_of": as_of}))
 
 
 def station_places(connection: Connection) -> list[tuple[int, float, float]]:
@@ -141,7 +152,7 @@ _REFERENCES: Final = f"""
         JOIN smcatalog.product_versions v ON v.id = m.product_version_id
         CROSS JOIN LATERAL jsonb_array_elements(v.definition -> 'depths')
             WITH ORDINALITY AS e (depth, number)
-        WHERE m.product_id = :product AND m.superseded_at IS NULL
+        WHERE m.product_id = :product AND {{in_force}}
     ),
     sensor AS (
         SELECT s.id, s.station_id, s.step_hours,
@@ -178,9 +189,12 @@ _REFERENCES: Final = f"""
 
 
 def outdated(
-    connection: Connection, product_id: int, inside: Sequence[tuple[str, int]]
+    connection: Connection,
+    product_id: int,
+    inside: Sequence[tuple[str, int]],
+    as_of: datetime | None = None,
 ) -> tuple[list[PendingMatchup], list[MatchupKey]]:
-    """Compare the match-ups of a product's live maps with what observations say now.
+    """Compare the match-ups of a product's maps with what observations say now.
 
     Parameters
     ----------
@@ -188,6 +202,8 @@ def outdated(
         Key of the product.
     inside : sequence of (str, int)
         Names of grids with the keys of the stations in them.
+    as_of : datetime, optional
+        Of the maps that were in force at this instant; of the live ones by default.
 
     Returns
     -------
@@ -197,11 +213,11 @@ def outdated(
         Map, sensor, band of match-ups that no observation supports any more.
     """
     query = text(f"""
-        WITH {_REFERENCES},
+        WITH {_REFERENCES.format(in_force=in_force(as_of))},
         known AS (
             SELECT u.map_id, u.sensor_id, u.band, u.reference, u.n_days
             FROM smcatalog.matchups u JOIN smcatalog.maps m ON m.id = u.map_id
-            WHERE m.product_id = :product AND m.superseded_at IS NULL
+            WHERE m.product_id = :product AND {in_force(as_of)}
         )
         SELECT map_id, sensor_id, f.station_id, band, f.reference, f.n_days
         FROM found f FULL JOIN known k USING (map_id, sensor_id, band)
@@ -212,6 +228,7 @@ def outdated(
         "product": product_id,
         "grids": [grid for grid, _ in inside],
         "stations": [station for _, station in inside],
+        "as_of": as_of,
     }
     wanted: list[PendingMatchup] = []
     obsolete: list[MatchupKey] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from smcatalog.core.moments import Moments
+from smcatalog.database.matchups import in_force
 
 __all__ = ["GroupMoments", "Grouping", "group_moments"]
 
@@ -72,7 +73,8 @@ _MOMENTS: Final = (
     "sum_absolute_error",
 )
 
-# Whole months come from the roll-up. A month that the window cuts comes from its match-ups.
+# Whole months come from the roll-up. A month that the window cuts comes from its match-ups, and so does every
+# month when an instant is asked for: the roll-up is of live maps.
 _PARTS: Final = """
     WITH version AS (
         SELECT v.id, v.number, v.definition FROM smcatalog.product_versions v
@@ -81,7 +83,7 @@ _PARTS: Final = """
         SELECT s.product_version_id, s.sensor_id, s.band, s.month, s.subject, s.n, s.mean_estimate,
                s.mean_reference, s.m2_estimate, s.m2_reference, s.co_moment, s.sum_absolute_error
         FROM smcatalog.monthly_statistics s
-        WHERE s.product_version_id IN (SELECT id FROM version)
+        WHERE {live} AND s.product_version_id IN (SELECT id FROM version)
           AND s.month >= CAST(:first AS date)
           AND s.month + interval '1 month -1 day' <= CAST(:last AS date)
         UNION ALL
@@ -96,9 +98,9 @@ _PARTS: Final = """
             VALUES ('map', u.estimate),
                    ('coarse', CASE WHEN u.estimate IS NOT NULL THEN u.coarse END)
         ) AS x (subject, estimate)
-        WHERE m.product_id = :product AND m.superseded_at IS NULL AND x.estimate IS NOT NULL
+        WHERE m.product_id = :product AND {in_force} AND x.estimate IS NOT NULL
           AND m.day BETWEEN CAST(:first AS date) AND CAST(:last AS date)
-          AND (date_trunc('month', m.day::timestamp) < CAST(:first AS date)
+          AND (NOT {live} OR date_trunc('month', m.day::timestamp) < CAST(:first AS date)
                OR date_trunc('month', m.day::timestamp) + interval '1 month -1 day'
                   > CAST(:last AS date))
         GROUP BY 1, 2, 3, 4, 5
@@ -152,8 +154,9 @@ def group_moments(
     first: date | None = None,
     last: date | None = None,
     network: str | None = None,
+    as_of: datetime | None = None,
 ) -> list[GroupMoments]:
-    """Return the moments of a product's match-ups by group, for live maps.
+    """Return the moments of a product's match-ups by group.
 
     Parameters
     ----------
@@ -165,6 +168,8 @@ def group_moments(
         Only maps dated from ``first`` to ``last``, both included.
     network : str, optional
         Only stations of this network.
+    as_of : datetime, optional
+        For the maps that were in force at this instant; for the live ones by default.
 
     Returns
     -------
@@ -172,7 +177,8 @@ def group_moments(
         Ordered by version, band and the group's names.
     """
     group = _KEYS[by] + (", " if _KEYS[by] else "")
-    query = text(_PARTS + _MERGE.format(group=group, site=group + "site"))
+    parts = _PARTS.format(in_force=in_force(as_of), live="false" if as_of else "true")
+    query = text(parts + _MERGE.format(group=group, site=group + "site"))
     rows = connection.execute(
         query,
         {
@@ -180,6 +186,7 @@ def group_moments(
             "first": first or date.min,
             "last": last or date.max,
             "network": network,
+            "as_of": as_of,
         },
     ).mappings()
     groups: dict[tuple[object, ...], GroupMoments] = {}

@@ -14,6 +14,7 @@ from smcatalog.core.encoding import AssetKind, asset_kinds, file_stem
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapFile, PublishedMap
 from smcatalog.core.stations import Depth
+from smcatalog.database.announcements import Kind, announce
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap, live_maps, load_map, lock_day, record_map
 from smcatalog.products import Definition
@@ -101,8 +102,8 @@ def publish(
 ) -> PublishedMap | None:
     """Publish a map whose files are in the store.
 
-    One transaction records map, files and lineage, deprecates the item that it replaces and writes
-    the new item last.
+    One transaction records map, files and lineage, deprecates the item that it replaces, writes
+    the new item and announces both.
 
     Returns
     -------
@@ -123,6 +124,11 @@ def publish(
         for key in _in_order(predecessor, map_id):
             published = load_map(connection, key, kinds)
             upsert_item(connection, build_item(published))
+        events = [(Kind.NEW, map_id)]
+        if live is not None:
+            # after the new one, which it names; one that was withdrawn has been announced as that
+            events.append((Kind.SUPERSEDED, live.id))
+        announce(connection, events)
         return published
 
     return transaction(workspace.engine, work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -87,7 +87,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """How well a product's live maps agree with stations.
+    """How well a product's maps agree with stations.
 
     Parameters
     ----------
@@ -102,6 +102,8 @@ class ValidationReport:
         them any more.
     statistics_changed : int
         Rows of the monthly roll-up that this run changed.
+    as_of : datetime or None
+        Instant at which the maps were in force; None for the live ones.
     """
 
     product: str
@@ -110,6 +112,7 @@ class ValidationReport:
     written: int
     dropped: int
     statistics_changed: int
+    as_of: datetime | None = None
 
     @property
     def changed(self) -> bool:
@@ -135,9 +138,10 @@ def validate(
     first: date | None = None,
     last: date | None = None,
     network: str | None = None,
+    as_of: datetime | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
-    """Bring a product's match-ups up to date and score its live maps against stations.
+    """Bring a product's match-ups up to date and score its maps against stations.
 
     Parameters
     ----------
@@ -153,6 +157,9 @@ def validate(
         Only maps dated from ``first`` to ``last``, both included.
     network : str, optional
         Only stations of this network.
+    as_of : datetime, optional
+        Score the maps that were in force at this instant, not the live ones. The observations are
+        today's: they have no history.
     progress : callable, optional
         Called with the number of maps done and of all that have something to do.
 
@@ -170,10 +177,12 @@ def validate(
     if first is not None and last is not None and last < first:
         raise UsageError(f"the last day {last} is before the first day {first}")
     product_id = transaction(engine, lambda c: _known(c, product, network))
-    changes = update_matchups(engine, store, product_id, progress=progress)
+    changes = update_matchups(engine, store, product_id, as_of=as_of, progress=progress)
     groups = transaction(
         engine,
-        lambda c: group_moments(c, product_id, by=by, first=first, last=last, network=network),
+        lambda c: group_moments(
+            c, product_id, by=by, first=first, last=last, network=network, as_of=as_of
+        ),
     )
     return ValidationReport(
         product=product,
@@ -182,6 +191,7 @@ def validate(
         written=changes.written,
         dropped=changes.dropped,
         statistics_changed=changes.statistics,
+        as_of=as_of,
     )
 
 
@@ -190,16 +200,17 @@ def update_matchups(
     store: Files,
     product_id: int,
     *,
+    as_of: datetime | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchupChanges:
-    """Make the match-ups of a product's live maps that are missing or out of date.
+    """Make the match-ups of a product's live maps, or of those of an instant, that are missing or out of date.
 
     Each hundred maps are a transaction of their own: a run that is cut off loses no more, and the
     next one goes on.
     """
-    places, grids = transaction(engine, lambda c: _places_and_grids(c, product_id))
+    places, grids = transaction(engine, lambda c: _places_and_grids(c, product_id, as_of))
     inside = [(name, station) for name in grids for station in places.inside(name)]
-    waiting, obsolete = transaction(engine, lambda c: db.outdated(c, product_id, inside))
+    waiting, obsolete = transaction(engine, lambda c: db.outdated(c, product_id, inside, as_of))
     transaction(engine, lambda c: db.drop(c, obsolete))
     by_map: dict[int, list[db.PendingMatchup]] = defaultdict(list)
     for matchup in waiting:
@@ -254,8 +265,10 @@ def _known(connection: Connection, product: str, network: str | None) -> int:
     return product_id
 
 
-def _places_and_grids(connection: Connection, product_id: int) -> tuple[_Places, list[str]]:
-    return _Places(db.station_places(connection)), db.live_grids(connection, product_id)
+def _places_and_grids(
+    connection: Connection, product_id: int, as_of: datetime | None
+) -> tuple[_Places, list[str]]:
+    return _Places(db.station_places(connection)), db.grids_in_force(connection, product_id, as_of)
 
 
 def _sample(

@@ -75,7 +75,7 @@ def _assets(published: PublishedMap) -> dict[str, pystac.Asset]:
 
 def _properties(published: PublishedMap, title: str | None) -> dict[str, Any]:
     period = published.period
-    return {
+    properties = {
         "title": title or f"{published.product}, {period.day:%Y-%m-%d}",
         "start_datetime": instant(period.start),
         "end_datetime": instant(period.last_second),
@@ -89,6 +89,9 @@ def _properties(published: PublishedMap, title: str | None) -> dict[str, Any]:
         "smcatalog:model": published.model,
         "smcatalog:grid": published.grid.name,
     }
+    if published.withdrawn is not None:
+        properties["smcatalog:withdrawn"] = published.withdrawn
+    return properties
 
 
 def _links(published: PublishedMap) -> list[pystac.Link]:
@@ -121,7 +124,7 @@ def build_item(published: PublishedMap, *, title: str | None = None) -> pystac.I
 
     Properties of our own: ``smcatalog:product``, ``smcatalog:status`` (provisional or final),
     ``smcatalog:fingerprint`` (of all inputs), ``smcatalog:model`` (fingerprint of the model),
-    ``smcatalog:grid`` (the grid's name); in bands ``smcatalog:depth`` ([top, bottom] in metres).
+    ``smcatalog:grid`` (the grid's name), ``smcatalog:withdrawn`` (why it was withdrawn, only if it was); in bands ``smcatalog:depth`` ([top, bottom] in metres).
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from tests.fixtures.databases import Database
 
 TABLES = (
     "granules", "layers", "layer_granules", "stations", "sensors", "observations", "product_versions",
-    "models", "maps", "map_files", "map_layers", "quarantine",
+    "models", "maps", "map_files", "map_layers", "announcements", "quarantine",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from tests.factories.catalogue import COARSE, GRID, Catalogue, centre
 DAY = date(2019, 3, 10)
 ROLES = ("smcatalog_writer", "smcatalog_analyst", "smcatalog_api")
 VIEWS = (
+    "announcements",
     "granule_impact",
     "map_lineage",
     "maps",
@@ -71,6 +72,9 @@ def filled(module_database, tmp_path_factory):
         "'basins', 1, 'a', 'SRID=4326;MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', false, min(id) "
         "FROM smcatalog.granules"
     )
+    catalogue.run(
+        "INSERT INTO smcatalog.announcements (kind, map_id) VALUES ('new', :map)", map=made
+    )
     catalogue.run("INSERT INTO smcatalog.quarantine (name, reason) VALUES ('f', 'empty')")
     catalogue.run(
         "INSERT INTO smcatalog.quarantined_jobs (job_id, task, arguments, priority, attempts, kills, "
@@ -102,6 +106,13 @@ def test_every_view_is_listed_here(filled):
 @pytest.mark.parametrize("view", VIEWS)
 def test_all_roles_read_the_views(filled, role, view):
     assert len(ask(filled, role, f"SELECT * FROM {view}")) == 1
+
+
+def test_all_roles_ask_for_the_maps_of_an_instant(filled, role):
+    assert len(ask(filled, role, "SELECT * FROM maps_as_of(now())")) == 1
+    assert ask(filled, role, "SELECT * FROM maps_as_of('2001-01-01Z')") == []
+    [(plan,)] = ask(filled, role, "EXPLAIN (FORMAT json) SELECT * FROM maps_as_of(now())")
+    assert "Function Scan" not in str(plan)  # inlined: conditions on days reach the indexes
 
 
 @pytest.mark.parametrize(

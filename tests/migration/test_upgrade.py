@@ -103,6 +103,7 @@ def test_an_upgrade_that_always_meets_another_one_says_so(empty_database, monkey
     "damage",
     [
         "REVOKE SELECT ON views.maps FROM smcatalog_analyst",
+        "REVOKE EXECUTE ON FUNCTION views.maps_as_of FROM smcatalog_api",
         "REVOKE INSERT ON smcatalog.maps FROM smcatalog_writer",
         "GRANT SELECT ON smcatalog.stations TO smcatalog_api",
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
@@ -206,7 +207,8 @@ def test_every_table_view_column_and_function_has_a_comment(database):
     assert bare == []
     with database.connect() as connection:
         functions = connection.execute(
-            "SELECT proname FROM pg_proc WHERE pronamespace = 'smcatalog'::regnamespace "
+            "SELECT proname FROM pg_proc "
+            "WHERE pronamespace IN ('smcatalog'::regnamespace, 'views'::regnamespace) "
             "AND obj_description(oid) IS NULL"
         ).fetchall()
         connection.execute("SELECT smcatalog.ensure_observation_partition(2019)")

@@ -46,3 +46,18 @@ def test_a_missing_file_and_a_store_elsewhere_are_refused(tmp_path: Path):
         Settings.load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigurationError, match="folders only"):
         Settings.load(None, {"SMCATALOG_STORE": "s3://bucket/maps"})
+
+
+def test_the_webhooks_secret_is_a_file_beside_the_settings_and_its_address_is_not_shown(
+    tmp_path: Path,
+):
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        'webhook_url = "https://example.org/hook/unguessable"\nwebhook_secret_file = "secret"\n'
+    )
+    settings = Settings.load(config, {})
+    assert settings.webhook_secret_file == tmp_path / "secret"
+    assert settings.webhook_url is not None
+    assert "unguessable" not in repr(settings)
+    named = Settings.load(None, {"SMCATALOG_WEBHOOK_SECRET_FILE": "/run/secrets/webhook"})
+    assert named.webhook_secret_file == Path("/run/secrets/webhook")

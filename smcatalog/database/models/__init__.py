@@ -1,5 +1,6 @@
 """Tables of the schema ``smcatalog``, as SQLAlchemy models."""
 
+from smcatalog.database.models.announcements import Announcement, Webhook
 from smcatalog.database.models.base import SCHEMA, Base
 from smcatalog.database.models.inputs import Granule, Layer, LayerGranule, Quarantine
 from smcatalog.database.models.jobs import JobTrouble, QuarantinedJob, StepTotal
@@ -19,6 +20,7 @@ from smcatalog.database.models.zones import Zone
 
 __all__ = [
     "SCHEMA",
+    "Announcement",
     "Base",
     "Granule",
     "JobTrouble",
@@ -44,5 +46,6 @@ __all__ = [
     "Sensor",
     "Station",
     "StepTotal",
+    "Webhook",
     "Zone",
 ]

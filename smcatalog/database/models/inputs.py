@@ -28,6 +28,9 @@ class Granule(Base):
         UniqueConstraint("source", "name", "sha256"),
         CheckConstraint("(start_time IS NULL) = (end_time IS NULL)", name="period_whole"),
         CheckConstraint("start_time < end_time", name="period_forward"),
+        CheckConstraint(
+            "(withdrawn_at IS NULL) = (withdrawn_reason IS NULL)", name="withdrawn_reason"
+        ),
         Index("ix_granules_source_subject", "source", "subject"),
         {"comment": "Granules: one file of a source each; identity is source, name and checksum"},
     )
@@ -51,6 +54,12 @@ class Granule(Base):
         DateTime(timezone=True), comment="First instant no longer covered"
     )
     ingested_at: Mapped[Now] = mapped_column(comment="When it was ingested")
+    withdrawn_at: Mapped[datetime | None] = mapped_column(
+        DateTime(timezone=True), comment="When it was withdrawn; null if it was not"
+    )
+    withdrawn_reason: Mapped[str | None] = mapped_column(
+        comment="Why it was withdrawn; null if it was not"
+    )
 
 
 class Layer(Base):

@@ -163,7 +163,12 @@ class Map(Base):
         CheckConstraint("status IN ('provisional', 'final')", name="status"),
         CheckConstraint("start_time < end_time", name="period_forward"),
         CheckConstraint("published_at <= superseded_at", name="superseded_later"),
-        CheckConstraint("(superseded_at IS NULL) = (superseded_by IS NULL)", name="superseded_by"),
+        CheckConstraint(
+            "(superseded_at IS NULL) = (superseded_by IS NULL AND withdrawn_reason IS NULL)",
+            name="superseded_by",
+        ),
+        # histories are lines: a map has one predecessor at most
+        Index("uq_maps_superseded_by", "superseded_by", unique=True),
         {"comment": "Maps: one product version, one day; never overwritten"},
     )
 
@@ -200,12 +205,16 @@ class Map(Base):
     )
     published_at: Mapped[Now] = mapped_column(comment="When it was published")
     superseded_at: Mapped[datetime | None] = mapped_column(
-        DateTime(timezone=True), comment="When another map took its place; null while it is live"
+        DateTime(timezone=True),
+        comment="When another map took its place or it was withdrawn; null while it is live",
     )
     superseded_by: Mapped[int | None] = mapped_column(
         BigInteger,
         ForeignKey("smcatalog.maps.id", deferrable=True, initially="DEFERRED"),
-        comment="The map that took its place",
+        comment="The map that took its place; of a withdrawn one the next of its day, if there is any",
+    )
+    withdrawn_reason: Mapped[str | None] = mapped_column(
+        comment="Why it was withdrawn; null if it was not"
     )
 
 
