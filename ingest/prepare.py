@@ -16,7 +16,7 @@ from smcatalog.database.inputs import GranuleRecord, NewLayer, Refusal
 from smcatalog.resample import AreaWeights, cropped, layer_grid, regrid
 from smcatalog.services.layers import write_layer
 from smcatalog.services.weights import WeightFiles
-from smcatalog.store import Store
+from smcatalog.store import FolderStore, open_store
 
 if TYPE_CHECKING:
     from ingest.granules import Granule
@@ -92,8 +92,10 @@ class Preparer:
 
     Parameters
     ----------
-    store : Path
-        Root of the store.
+    store : Path or str
+        Where the store lies, which is opened here.
+    work : Path
+        Folder of temporary files for it, where it is no folder.
     cache : Path
         Folder of the area weights.
     known : set of (str, str)
@@ -104,12 +106,13 @@ class Preparer:
 
     def __init__(
         self,
-        store: Path,
+        store: Path | str,
+        work: Path,
         cache: Path,
         known: frozenset[tuple[str, str]],
         withdrawn: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
-        self._store = Store(store)
+        self._store = open_store(store, work=work)
         self._weights: Callable[[Grid, Grid], AreaWeights] = WeightFiles(cache)
         self._known = known
         self._names = {name for name, _ in known}
@@ -148,7 +151,7 @@ class Preparer:
         sets: list[ZoneSet] = []
         with self._store.work() as work:
             # kept apart until the granule was read to its end: of a refused one nothing stays
-            stage = Store(work / "stage")
+            stage = FolderStore(work / "stage")
             for value in read(granule):
                 match value:
                     case Raster():
@@ -175,7 +178,9 @@ class Preparer:
             candidate.name, record, tuple(layers), tuple(series), tuple(sites), tuple(sets)
         )
 
-    def _write_layers(self, stage: Store, work: Path, source: str, value: Raster) -> list[NewLayer]:
+    def _write_layers(
+        self, stage: FolderStore, work: Path, source: str, value: Raster
+    ) -> list[NewLayer]:
         """Write a raster on the grid on which it is kept; nothing when nothing of it is left there.
 
         A single pixel between clouds may cover too little of every cell.

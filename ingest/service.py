@@ -130,8 +130,14 @@ def ingest(
         workspace.engine,
         lambda connection: (known_files(connection, names), withdrawn_files(connection, names)),
     )
+    settings = workspace.settings
     preparer = partial(
-        Preparer, workspace.store.root, workspace.settings.cache, frozenset(known), withdrawn
+        Preparer,
+        workspace.store.location,
+        settings.work,
+        settings.cache,
+        frozenset(known),
+        withdrawn,
     )
     processes = _processes(workers, found, len(names))
     results = []

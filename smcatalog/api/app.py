@@ -50,6 +50,7 @@ from smcatalog.api.errors import install_error_handlers
 from smcatalog.api.settings import ApiSettings, pool_settings, stac_settings
 from smcatalog.core.errors import DatabaseUnavailable
 from smcatalog.core.versions import PGSTAC_VERSION
+from smcatalog.store import open_store
 
 __all__ = ["ApiSettings", "create_app"]
 
@@ -224,6 +225,6 @@ def create_app(settings: ApiSettings) -> FastAPI:
         health_check=health_check,
     )
     app = api.app
-    app.include_router(assets_router(settings.store_root))
+    app.include_router(assets_router(open_store(settings.store_root)))
     install_error_handlers(app)
     return app

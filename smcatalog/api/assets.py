@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import re
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate, parsedate_to_datetime
-from pathlib import Path
+from itertools import chain
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response, StreamingResponse
 
 from smcatalog.api.client import ASSETS
+from smcatalog.core.errors import StoreError
 from smcatalog.stac.assets import MEDIA_TYPE
+from smcatalog.store import Entry, Store
 
 __all__ = ["assets_router", "find_asset"]
+
+_log = logging.getLogger(__name__)
 
 _KEY: Final = re.compile(
     # Folders and a name of plain characters, none of them hidden; the name carries its content's
@@ -25,40 +28,37 @@ _KEY: Final = re.compile(
     re.ASCII,
 )
 _RANGE: Final = re.compile(
-    r"\s*bytes\s*=\s*(?:(\d+)\s*-\s*(\d*)|-\s*\d+)\s*", re.ASCII | re.IGNORECASE
+    r"\s*bytes\s*=\s*(?:(\d{1,18})\s*-\s*(\d{0,18})|-\s*(\d{1,18}))\s*", re.ASCII | re.IGNORECASE
 )
 _CACHE: Final = "public, max-age=31536000, immutable"
 
 
-def find_asset(root: Path, key: str) -> tuple[Path, os.stat_result, str] | None:
+def find_asset(store: Store, key: str) -> tuple[Entry, str] | None:
     """Find a map's file in the store.
 
     Parameters
     ----------
-    root : Path
-        Folder of the store.
+    store : Store
+        Where maps lie.
     key : str
         Store-relative key, from outside: anything may stand there.
 
     Returns
     -------
-    tuple of (Path, stat_result, str) or None
-        File, its size and times, and the hash in its name; None when the key is none of a map,
+    tuple of (Entry, str) or None
+        File, its size and time, and the hash in its name; None when the key is none of a map,
         leads out of the store, or no file is there.
+
+    Raises
+    ------
+    StoreError
+        When the store does not answer.
     """
     match = _KEY.fullmatch(key)
     if match is None or ".." in key:
         return None
-    try:
-        # Not Path.resolve: before Python 3.13 it raises RuntimeError for links that go in circles.
-        maps = Path(os.path.realpath(root / "maps", strict=True))
-        path = Path(os.path.realpath(root / key, strict=True))
-        status = path.stat()
-    except OSError:
-        return None
-    if not path.is_relative_to(maps) or not stat.S_ISREG(status.st_mode):
-        return None
-    return path, status, match["digest"]
+    entry = store.find(key)
+    return None if entry is None else (entry, match["digest"])
 
 
 def _names(tags: Iterable[str], etag: str) -> bool:
@@ -79,54 +79,98 @@ def _not_modified(request: Request, etag: str, modified: float) -> bool:
         return False
 
 
-def _ignore_odd_range(request: Request) -> None:
-    """Take a ``Range`` away that is malformed, of another unit, or asks for several parts.
+def _wanted(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int] | None:
+    """Return the first byte that is asked for and the one behind the last; None for the whole.
 
-    RFC 9110 lets a server answer with the whole, which a caller must be ready for; the response
-    class would refuse some of these.
+    RFC 9110 lets a server answer with the whole, which a caller must be ready for, when a range is
+    malformed, of another unit, of several parts, or of a file that has changed since.
+
+    Raises
+    ------
+    HTTPException
+        When the range lies behind the file's end.
     """
-    wanted = request.headers.get("range")
-    if wanted is None:
-        return
-    match = _RANGE.fullmatch(wanted)
-    if match is not None and not (match[2] and int(match[2]) < int(match[1])):
-        return
-    headers = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
-    request.scope["headers"] = headers
+    condition = request.headers.get("if-range")
+    if condition is not None and condition not in {headers["ETag"], headers["Last-Modified"]}:
+        return None
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    if match is None:
+        return None
+    if match[3] is not None:
+        start, stop = max(0, size - int(match[3])), size
+    else:
+        start, last = int(match[1]), int(match[2] or size - 1)
+        if match[2] and last < start:
+            return None
+        stop = min(last + 1, size)
+    if start >= stop:
+        raise HTTPException(
+            416,
+            f"The file has {size} bytes; the range lies behind them.",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return start, stop
 
 
-def assets_router(root: Path) -> APIRouter:
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first piece at once: what fails then can still be answered with a status."""
+    first = next(pieces, b"")
+    return chain((first,), pieces)
+
+
+def assets_router(store: Store) -> APIRouter:
     """Return the route that serves the store's maps.
+
+    Whatever the store is, the bytes go through this server: who reads maps learns nothing of a bucket.
 
     Parameters
     ----------
-    root : Path
-        Folder of the store.
+    store : Store
+        Where maps lie.
     """
     router = APIRouter(tags=["Assets"])
 
     @router.api_route(
         f"/{ASSETS}/{{key:path}}",
         methods=["GET", "HEAD"],
-        response_class=FileResponse,
+        response_class=StreamingResponse,
         summary="A map's file, whole or a range of it",
         # One operation for both methods would otherwise have two of the same name.
         include_in_schema=False,
     )
     def asset(key: str, request: Request) -> Response:
-        found = find_asset(root, key)
-        if found is None:
-            raise HTTPException(404, f"There is no map file '{key[:200]}'.")
-        path, status, digest = found
-        headers = {
-            "ETag": f'"{digest}"',
-            "Last-Modified": formatdate(status.st_mtime, usegmt=True),
-            "Cache-Control": _CACHE,
-            "Accept-Ranges": "bytes",
-        }
-        if _not_modified(request, headers["ETag"], status.st_mtime):
-            return Response(status_code=304, headers=headers)
-        _ignore_odd_range(request)
-        return FileResponse(path, headers=headers, media_type=MEDIA_TYPE, stat_result=status)
+        try:
+            return _answer(store, key, request)
+        except StoreError as error:
+            _log.error("%s cannot be served: %s", key[:200], error)
+            raise HTTPException(
+                503, "The maps' files cannot be read at the moment. Try again later."
+            ) from None
 
     return router
+
+
+def _answer(store: Store, key: str, request: Request) -> Response:
+    found = find_asset(store, key)
+    if found is None:
+        raise HTTPException(404, f"There is no map file '{key[:200]}'.")
+    entry, digest = found
+    modified = entry.modified.timestamp()
+    headers = {
+        "ETag": f'"{digest}"',
+        "Last-Modified": formatdate(modified, usegmt=True),
+        "Cache-Control": _CACHE,
+        "Accept-Ranges": "bytes",
+    }
+    if _not_modified(request, headers["ETag"], modified):
+        return Response(status_code=304, headers=headers)
+    part = _wanted(request, entry.size, headers)
+    start, stop = part or (0, entry.size)
+    headers["Content-Length"] = str(stop - start)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
+    status = 200 if part is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    pieces = _begun(store.stream(key, start, stop))
+    return StreamingResponse(pieces, status_code=status, headers=headers, media_type=MEDIA_TYPE)

@@ -23,8 +23,8 @@ class ApiSettings:
     ----------
     database_url : str
         libpq URL, also of a Unix socket: ``postgresql:///smcatalog?host=/run/pg&user=smcatalog_api``.
-    store_root : Path
-        Folder of the store.
+    store_root : Path or str
+        Folder of the store, or text like ``s3://bucket/prefix``.
     public_url : str, optional
         Address that people reach the API by, e.g. ``https://maps.example.org/stac``: all links begin
         with it. Without it they begin with what the request says (``Host``, ``X-Forwarded-*``), which
@@ -47,7 +47,7 @@ class ApiSettings:
     """
 
     database_url: str
-    store_root: Path
+    store_root: Path | str
     public_url: str | None = None
     root_path: str = ""
     cors_origins: tuple[str, ...] = ("*",)

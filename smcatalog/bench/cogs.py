@@ -10,7 +10,7 @@ import rasterio
 from smcatalog.bench.core import Contest, figure
 from smcatalog.core.encoding import NODATA, SCALE
 from smcatalog.core.grids import grid
-from smcatalog.store import CogBand, Store, validate_cog, write_cog
+from smcatalog.store import CogBand, FolderStore, validate_cog, write_cog
 
 _SIDE = 1850
 
@@ -26,7 +26,7 @@ def cog(folder: Path) -> Contest:
     smooth = 2000 + 900 * np.sin(axis)[:, np.newaxis] * np.cos(axis)
     values = (smooth + noise).astype(np.int16)
     band = CogBand(values, "soil_moisture", SCALE, 0.0, "m3 m-3")
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
 
     def write(path: Path) -> None:
         write_cog(path, [band], where, nodata=NODATA, resampling="average")
@@ -34,7 +34,7 @@ def cog(folder: Path) -> Contest:
     def ours() -> None:
         with store.work() as work:
             stored = store.add("maps/bench", ".tif", write, work=work, check=validate_cog)
-        store.path(stored.key).unlink()  # or the next one would be found there
+        store.remove(stored.key)  # or the next one would be found there
 
     def reference() -> None:
         profile = {

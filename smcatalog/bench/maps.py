@@ -20,7 +20,7 @@ from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import write_layer
 from smcatalog.services.produce import predict_map
 from smcatalog.services.publish import write_map_files
-from smcatalog.store import Store
+from smcatalog.store import FolderStore, Store
 
 _SHAPE = (800, 1250)
 _TREES = 25
@@ -33,7 +33,7 @@ def whole_map(folder: Path) -> Contest:
     period = Period.of_day(date(2020, 6, 1))
     where = grid("M01").window(slice(5000, 5000 + _SHAPE[0]), slice(20000, 20000 + _SHAPE[1]))
     rng = np.random.default_rng(2)
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
     inputs, values = _layers(store, definition, period, where, rng)
     names = tuple(covariate.name for covariate in definition.covariates)
     features = rng.uniform(0.05, 0.95, (800, len(names))) * values.max(axis=1)

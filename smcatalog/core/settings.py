@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from smcatalog.core.errors import ConfigurationError
+from smcatalog.core.locations import S3Location
 
 __all__ = ["Settings"]
 
@@ -35,8 +36,10 @@ class Settings:
     ----------
     home : Path
         Folder of the private cluster, the store and the work area. ``SMCATALOG_HOME``.
-    store : Path
-        Folder of maps, layers and models. ``SMCATALOG_STORE``; ``store`` in the home by default.
+    store : Path or str
+        Where maps, layers and models lie: a folder, or text like ``s3://bucket/prefix``.
+        ``SMCATALOG_STORE``; the folder ``store`` in the home by default. Keys of a bucket come from the
+        environment (``AWS_ACCESS_KEY_ID`` and its like) or the machine's role, never from here.
     database_url : str or None
         SQLAlchemy or libpq URL of the database. ``SMCATALOG_DATABASE_URL``; None means the
         private cluster of the home.
@@ -54,7 +57,7 @@ class Settings:
     """
 
     home: Path
-    store: Path
+    store: Path | str
     database_url: str | None = None
     api_database_url: str | None = None
     public_url: str | None = None
@@ -66,6 +69,11 @@ class Settings:
     def cache(self) -> Path:
         """Folder of what can be made again at any time."""
         return self.home / "cache"
+
+    @property
+    def work(self) -> Path:
+        """Folder of temporary files on their way to a store that is no folder."""
+        return self.home / "work"
 
     @classmethod
     def load(cls, config: Path | None = None, env: Mapping[str, str] = os.environ) -> Self:
@@ -83,7 +91,8 @@ class Settings:
         Raises
         ------
         ConfigurationError
-            When the file cannot be read or holds something that is not a setting.
+            When the file cannot be read or holds something that is not a setting, or the store's
+            address is none.
         """
         names = {one.name for one in fields(cls)} - {_WORKER}
         prefix = f"{_PREFIX}{_WORKER}_".upper()
@@ -99,15 +108,12 @@ class Settings:
             content = _read_config(config)
             worker |= _read_worker(config, content.pop(_WORKER, {}))
             values |= _read_values(config, content, names)
-        if "://" in values.get("store", ""):
-            raise ConfigurationError(
-                f"the store '{values['store']}' is not a folder: this version stores in folders only"
-            )
+        store = values.pop("store") if _is_address(values.get("store", "")) else None
         paths = {n: Path(v).expanduser().absolute() for n, v in values.items() if n in _PATHS}
         home = paths.get("home") or _default_home()
         return cls(
             home=home,
-            store=paths.get("store", home / "store"),
+            store=S3Location.parse(store).url if store else paths.get("store", home / "store"),
             database_url=values.get("database_url"),
             api_database_url=values.get("api_database_url"),
             public_url=values.get("public_url"),
@@ -115,6 +121,11 @@ class Settings:
             webhook_url=values.get("webhook_url"),
             webhook_secret_file=paths.get("webhook_secret_file"),
         )
+
+
+def _is_address(value: str) -> bool:
+    """Say whether a store is named by an address rather than a path."""
+    return "://" in value
 
 
 def _read_config(config: Path) -> dict[str, Any]:
@@ -145,6 +156,6 @@ def _read_values(config: Path, content: dict[str, Any], names: set[str]) -> dict
         if not isinstance(value, str) or not value:
             raise ConfigurationError(f"{config}: '{name}' must be a text, got {value!r}")
     return {
-        name: str(config.parent / value) if name in _PATHS and "://" not in value else value
+        name: str(config.parent / value) if name in _PATHS and not _is_address(value) else value
         for name, value in content.items()
     }

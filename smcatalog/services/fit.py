@@ -178,8 +178,8 @@ class Models:
         return self._load(record, record.scores.get("learned_in", partition.name))
 
     def _load(self, record: ModelRecord, learned_in: str) -> Fitted:
-        path = self._workspace.store.verified(record.key, record.sha256)
-        return Fitted(record, load(record.method, path), learned_in)
+        with self._workspace.store.local(record.key, record.sha256) as path:
+            return Fitted(record, load(record.method, path), learned_in)
 
     def _make(self, partition: TrainedPartition) -> Fitted | TooFew:
         definition, name = self._definition, partition.name

@@ -14,7 +14,7 @@ from smcatalog.core.time import julian
 from smcatalog.core.variables import LAYER_NODATA, variable
 from smcatalog.database.inputs import LayerRecord, NewLayer
 from smcatalog.resample import overlap, regrid
-from smcatalog.store import CogBand, Store, read_cog, validate_cog, write_cog
+from smcatalog.store import CogBand, Store, validate_cog, write_cog
 
 __all__ = ["read_layer", "write_layer"]
 
@@ -79,6 +79,6 @@ def read_layer(store: Store, layer: LayerRecord, target: Grid) -> Raster:
             return Raster.good(kind, target, empty, layer.period)
         (rows, columns), _ = shared
         window = whole.window(rows, columns)
-    stored, quality = read_cog(store.path(layer.key), rows=rows, columns=columns)
+    stored, quality = store.read(layer.key, rows=rows, columns=columns)
     raster = Raster(kind, window, kind.decode(stored), quality, layer.period)
     return regrid(raster, target)

@@ -21,7 +21,7 @@ from smcatalog.resample import cell_index, mosaic
 from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.layers import read_layer
 from smcatalog.services.workspace import Workspace
-from smcatalog.store import Store, read_cog
+from smcatalog.store import Store
 
 __all__ = ["flat_coarse", "live_published", "soil_moisture"]
 
@@ -61,7 +61,7 @@ def soil_moisture(
 ) -> NDArray[np.float64]:
     """Return a map's first depth [m³ m⁻³], or its uncertainty, in a window; NaN where there is none."""
     file = published.files[1 if uncertainty else 0]
-    return decode(read_cog(store.path(file.key), rows=rows, columns=columns, bands=[1])[0])
+    return decode(store.read(file.key, rows=rows, columns=columns, bands=[1])[0])
 
 
 def flat_coarse(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from smcatalog.database import matchups as db
 from smcatalog.database.engine import transaction
 from smcatalog.database.metrics import Grouping, GroupMoments, group_moments
 from smcatalog.database.products import find_product
-from smcatalog.store import read_cog
+from smcatalog.store import Store
 from smcatalog.validation.metrics import Scores
 
 __all__ = [
@@ -40,14 +39,6 @@ _MAPS_AT_ONCE: Final = 100
 _BLOCK: Final = 512
 
 _Pixel = tuple[int, int]
-
-
-class Files(Protocol):
-    """The part of the store that validation needs."""
-
-    def path(self, key: str) -> Path:
-        """Return where a key's file lies."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +122,7 @@ class MatchupChanges:
 
 def validate(
     engine: Engine,
-    store: Files,
+    store: Store,
     product: str,
     *,
     by: Grouping = Grouping.STATION,
@@ -147,7 +138,7 @@ def validate(
     ----------
     engine : Engine
         Of the database.
-    store : Files
+    store : Store
         Where maps and layers lie.
     product : str
         Name of the product.
@@ -197,7 +188,7 @@ def validate(
 
 def update_matchups(
     engine: Engine,
-    store: Files,
+    store: Store,
     product_id: int,
     *,
     as_of: datetime | None = None,
@@ -272,14 +263,14 @@ def _places_and_grids(
 
 
 def _sample(
-    store: Files, where: db.MatchupInput, waiting: Sequence[db.PendingMatchup], places: _Places
+    store: Store, where: db.MatchupInput, waiting: Sequence[db.PendingMatchup], places: _Places
 ) -> list[db.NewMatchup]:
     """Read a map and what was downscaled at the stations; each file is opened once a block."""
     stations = sorted({matchup.station_id for matchup in waiting})
     pixels = {station: places.inside(where.grid)[station] for station in stations}
-    stored = _read(store.path(where.soil_moisture), pixels)
+    stored = _read(store, where.soil_moisture, pixels)
     values = {station: decode(steps) for station, steps in stored.items()}
-    quality = _read(store.path(where.quality), pixels)
+    quality = _read(store, where.quality, pixels)
     coarse = _coarse(store, where, stations, places)
     found = []
     for matchup in waiting:
@@ -298,21 +289,21 @@ def _sample(
 
 
 def _coarse(
-    store: Files, where: db.MatchupInput, stations: Sequence[int], places: _Places
+    store: Store, where: db.MatchupInput, stations: Sequence[int], places: _Places
 ) -> dict[int, float]:
     """Return the coarse product by station: the mean of its layers that have a value there."""
     values: dict[int, list[float]] = defaultdict(list)
     for key, grid_name, variable_name in where.coarse:
         inside = places.inside(grid_name)
         pixels = {station: inside[station] for station in stations if station in inside}
-        for station, stored in _read(store.path(key), pixels).items():
+        for station, stored in _read(store, key, pixels).items():
             value = float(variable(variable_name).decode(stored[:1])[0])
             if not np.isnan(value):
                 values[station].append(value)
     return {station: float(np.mean(found)) for station, found in values.items()}
 
 
-def _read(path: Path, pixels: Mapping[int, _Pixel]) -> dict[int, NDArray[Any]]:
+def _read(store: Store, key: str, pixels: Mapping[int, _Pixel]) -> dict[int, NDArray[Any]]:
     """Return the stored values of all bands by station.
 
     Stations of one block of the file are read at once, and blocks without a station not at all.
@@ -324,8 +315,8 @@ def _read(path: Path, pixels: Mapping[int, _Pixel]) -> dict[int, NDArray[Any]]:
     for stations in blocks.values():
         rows = [pixels[station][0] for station in stations]
         columns = [pixels[station][1] for station in stations]
-        window = read_cog(
-            path,
+        window = store.read(
+            key,
             rows=slice(min(rows), max(rows) + 1),
             columns=slice(min(columns), max(columns) + 1),
         )

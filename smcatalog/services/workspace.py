@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from smcatalog.core.settings import Settings
 from smcatalog.database.cluster import Cluster
 from smcatalog.database.engine import connect
-from smcatalog.store import Store
+from smcatalog.store import Store, open_store
 
 __all__ = ["Workspace", "database_url"]
 
@@ -41,4 +41,5 @@ class Workspace:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; nothing is connected before it is used."""
-        return cls(settings, connect(database_url(settings)), Store(settings.store))
+        store = open_store(settings.store, work=settings.work)
+        return cls(settings, connect(database_url(settings)), store)

@@ -152,7 +152,7 @@ def validate_cog(path: Path, *, overviews: bool = True) -> None:
 
 
 def read_cog(
-    path: Path,
+    path: Path | str,
     *,
     rows: slice = slice(None),
     columns: slice = slice(None),
@@ -162,8 +162,8 @@ def read_cog(
 
     Parameters
     ----------
-    path : Path
-        A file of the store.
+    path : Path or str
+        A file of the store, as `Store.address` names it.
     rows, columns : slice
         The window, in pixels; all by default.
     bands : sequence of int, optional
@@ -190,5 +190,5 @@ def read_cog(
                     list(bands) if bands is not None else None, window=window
                 )
     except (RasterioError, NotGeoreferencedWarning) as error:
-        raise StoreError(f"cannot read {path.name} in the store: {error}") from error
+        raise StoreError(f"cannot read {Path(path).name} in the store: {error}") from error
     return stored

@@ -1,53 +1,31 @@
-"""A store in a folder.
-
-A file is written under a temporary name, flushed, checked, and renamed to a name that carries its
-content hash. So a name never changes its content, a reader never sees half a file, and a writer
-that dies leaves at most a temporary file, which the next `Store.sweep` removes.
-"""
+"""A store in a folder: a file is renamed from the work area, on the same disk, to its key."""
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from smcatalog.core.errors import StoreError
 from smcatalog.core.fingerprint import sha256_file
+from smcatalog.store.base import Entry, Store, checked_key
+from smcatalog.store.work import WorkArea, flush, why
 
-__all__ = ["Store", "StoredFile"]
+__all__ = ["FolderStore"]
 
 _WORK: Final = ".work"
-_HASH_DIGITS: Final = 16
+_PIECE: Final = 1 << 20
+_NO_FILE: Final = {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+"""What the system says of keys under which nothing can lie."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file in the store.
-
-    Parameters
-    ----------
-    key : str
-        Store-relative key with forward slashes.
-    sha256 : str
-        Hexadecimal.
-    size : int
-        Bytes.
-    """
-
-    key: str
-    sha256: str
-    size: int
-
-
-class Store:
-    """A folder of immutable files, addressed by key.
+class FolderStore(Store):
+    """A folder of immutable files.
 
     Parameters
     ----------
@@ -56,6 +34,7 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
+        super().__init__(root, WorkArea(root / _WORK, str(root)))
         self.root = root
 
     def path(self, key: str) -> Path:
@@ -66,181 +45,110 @@ class Store:
         StoreError
             When the key would lead out of the store.
         """
-        pure = PurePosixPath(key)
-        if pure.is_absolute() or not pure.parts or any(p.startswith(".") for p in pure.parts):
-            raise StoreError(f"'{key}' is not a key of the store")
-        return self.root.joinpath(*pure.parts)
+        return self.root.joinpath(*checked_key(key).parts)
 
-    def exists(self, key: str) -> bool:
-        """Say whether a key has a file."""
-        return self.path(key).is_file()
+    def address(self, key: str) -> str:
+        """Return the path of a key's file."""
+        return str(self.path(key).absolute())
 
-    def verified(self, key: str, sha256: str) -> Path:
-        """Return where a key's file lies after comparing its content with its checksum.
+    def gdal(self) -> AbstractContextManager[object]:
+        """Do nothing: GDAL opens paths as they are."""
+        return nullcontext()
 
-        Raises
-        ------
-        StoreError
-            When the file is missing or its content is not what the catalogue recorded.
+    def find(self, key: str) -> Entry | None:
+        """Return size and time of a key's file; None when there is none.
+
+        A link that leads out of the key's first folder is not followed.
         """
+        path = self.path(key)
+        top = self.root / checked_key(key).parts[0]
+        try:
+            # Not Path.resolve: before Python 3.13 it raises RuntimeError for links that go in circles.
+            real = Path(os.path.realpath(path, strict=True))
+            if path != top and not real.is_relative_to(os.path.realpath(top, strict=True)):
+                return None
+            status = real.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            raise StoreError(f"cannot read {key} in the store: {why(error)}") from error
+        return _entry(key, status) if stat.S_ISREG(status.st_mode) else None
+
+    def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Iterate over a file's bytes, a megabyte at a time."""
+        try:
+            with self.path(key).open("rb") as file:
+                file.seek(start)
+                left = None if stop is None else stop - start
+                while piece := file.read(_PIECE if left is None else min(left, _PIECE)):
+                    yield piece
+                    left = None if left is None else left - len(piece)
+        except OSError as error:
+            raise StoreError(f"cannot read {key} in the store: {why(error)}") from error
+
+    def files(self) -> Iterator[Entry]:
+        """Iterate over all files, sorted by key; temporary and hidden ones and links left out."""
+        keys: list[str] = []
+        try:
+            for top in self.root.iterdir() if self.root.is_dir() else ():
+                if not top.name.startswith("."):
+                    keys += [top.name] if top.is_file() else self._below(top)
+        except OSError as error:
+            raise StoreError(f"cannot list the store {self.root}: {why(error)}") from error
+        for key in sorted(keys):
+            try:
+                status = self.path(key).lstat()
+            except FileNotFoundError:  # removed in the meantime
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield _entry(key, status)
+
+    def _below(self, top: Path) -> Iterator[str]:
+        """Yield the keys below a folder, which may itself be a link to another disk."""
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):  # removed in the meantime
+                raise error
+
+        for folder, folders, names in os.walk(top, onerror=refuse):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            parent = Path(folder).relative_to(self.root)
+            for name in names:
+                if not name.startswith("."):
+                    yield (parent / name).as_posix()
+
+    def remove(self, key: str) -> None:
+        """Remove a file; nothing happens when there is none."""
+        try:
+            self.path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {key} from the store: {why(error)}") from error
+
+    @contextmanager
+    def local(self, key: str, sha256: str) -> Iterator[Path]:
+        """Lend the file itself after comparing its content with its checksum."""
         path = self.path(key)
         try:
             found = sha256_file(path)
         except OSError as error:
-            raise StoreError(f"cannot read {key} in the store: {error.strerror}") from error
+            raise StoreError(f"cannot read {key} in the store: {why(error)}") from error
         if found != sha256:
             raise StoreError(
                 f"{key} in the store is damaged: its SHA-256 is {found}, recorded is {sha256}"
             )
-        return path
+        yield path
 
-    @contextmanager
-    def work(self) -> Iterator[Path]:
-        """Lend a folder for temporary files on the store's own file system.
-
-        It is locked while in use, so that `sweep` can tell it from one whose owner has died.
-        """
-        parent = self.root / _WORK
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-        except OSError as error:
-            raise StoreError(f"cannot write to the store {self.root}: {error.strerror}") from error
-        try:
-            with (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def sweep(self) -> int:
-        """Remove temporary files whose writer has died, and return how many folders went."""
-        removed = 0
-        for folder in sorted((self.root / _WORK).glob("*")):
-            try:
-                with (folder / "lock").open("r") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder, ignore_errors=True)
-                    removed += 1
-            except FileNotFoundError:
-                removed += self._remove_unlocked(folder)
-            except BlockingIOError:
-                continue
-        return removed
-
-    @staticmethod
-    def _remove_unlocked(folder: Path) -> int:
-        """Remove a folder that its owner never came to lock, unless it was made this minute."""
-        try:
-            age = time.time() - folder.stat().st_mtime
-        except FileNotFoundError:
-            return 0
-        if age < 60:  # noqa: PLR2004 - seconds between mkdtemp and flock are microseconds
-            return 0
-        shutil.rmtree(folder, ignore_errors=True)
-        return 1
-
-    def add(
-        self,
-        stem: str,
-        suffix: str,
-        write: Callable[[Path], None],
-        *,
-        work: Path,
-        check: Callable[[Path], None] | None = None,
-    ) -> StoredFile:
-        """Write a file once and for all.
-
-        Parameters
-        ----------
-        stem : str
-            Key without hash and suffix, e.g. ``maps/yanco/2018/yanco_2018214_quality``.
-        suffix : str
-            With its dot.
-        write : callable
-            Writes the content to the path that it is given.
-        work : Path
-            A folder from `work`.
-        check : callable, optional
-            Raises when the file, flushed and reopened, is not what it should be.
-
-        Returns
-        -------
-        StoredFile
-            Its key is ``{stem}_{first digits of the SHA-256}{suffix}``. A file of the same
-            content that is there already is left alone.
-
-        Raises
-        ------
-        StoreError
-            When the disk refuses.
-        """
-        temporary = work / f"file{suffix}"
-        try:
-            write(temporary)
-            _flush(temporary)
-            if check is not None:
-                check(temporary)
-            sha256 = sha256_file(temporary)
-            size = temporary.stat().st_size
-            key = f"{stem}_{sha256[:_HASH_DIGITS]}{suffix}"
-            target = self.path(key)
-            if target.is_file() and sha256_file(target) == sha256:
-                temporary.unlink()
-                return StoredFile(key, sha256, size)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.chmod(0o644)
-            temporary.replace(target)
-            _flush(target.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot write {stem}{suffix} to the store {self.root}: {error.strerror or error}"
-            ) from error
-        return StoredFile(key, sha256, size)
-
-    def take(self, other: Store, key: str) -> None:
-        """Move a file here from another store on the same file system, under the same key.
-
-        A file of the same content that is there already is left alone.
-
-        Parameters
-        ----------
-        other : Store
-            Where the file is until now, such as one in a folder from `work`: what is written there
-            goes with it when it is not taken.
-        key : str
-            From `add`.
-
-        Raises
-        ------
-        StoreError
-            When the disk refuses.
-        """
-        source, target = other.path(key), self.path(key)
-        try:
-            if target.is_file() and sha256_file(target) == sha256_file(source):
-                source.unlink()
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-            _flush(target.parent)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {key} to the store {self.root}: {error.strerror or error}"
-            ) from error
-
-    def files(self) -> Iterator[str]:
-        """Iterate over the keys of all files in the store, sorted; temporary files left out."""
-        for path in sorted(self.root.rglob("*")):
-            relative = path.relative_to(self.root)
-            if path.is_file() and not any(p.startswith(".") for p in relative.parts):
-                yield relative.as_posix()
+    def _place(self, source: Path, key: str, sha256: str, size: int) -> None:
+        target = self.path(key)
+        if target.is_file() and target.stat().st_size == size and sha256_file(target) == sha256:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.chmod(0o644)
+        source.replace(target)
+        flush(target.parent)
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _entry(key: str, status: os.stat_result) -> Entry:
+    return Entry(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

@@ -9,7 +9,7 @@ import pytest
 from ingest.service import ingest
 from smcatalog.core.settings import Settings
 from smcatalog.services.workspace import Workspace
-from smcatalog.store import Store
+from smcatalog.store import FolderStore
 from tests.factories.commands import Place
 from tests.factories.permissions import bound_by_permissions
 from tests.fixtures.databases import Database
@@ -109,7 +109,9 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_in(place, database, rea
     shutil.copy(real_data / "yanco/smap/SMAP_20180808_20180810.nc", folder / "secret.nc")
     (folder / "secret.nc").chmod(0)
     closed.chmod(0)
-    workspace = Workspace(Settings(place.home, place.store), database.engine, Store(place.store))
+    workspace = Workspace(
+        Settings(place.home, place.store), database.engine, FolderStore(place.store)
+    )
     with database.engine.connect():  # the server's socket is behind permissions too
         pass
     try:

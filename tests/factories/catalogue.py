@@ -16,7 +16,7 @@ from smcatalog.core.raster import Raster
 from smcatalog.core.time import DAY, Period, utc_midnight
 from smcatalog.core.variables import variable
 from smcatalog.services.layers import write_layer
-from smcatalog.store import CogBand, Store, write_cog
+from smcatalog.store import CogBand, FolderStore, write_cog
 
 GRID = grid("M01").crop((146.0, -35.0, 146.5, -34.5))
 COARSE = grid("M36").crop((146.0, -35.0, 146.5, -34.5))
@@ -36,7 +36,7 @@ class Catalogue:
 
     def __init__(self, engine: Engine, root: Path) -> None:
         self.engine = engine
-        self.store = Store(root)
+        self.store = FolderStore(root)
         self._numbers = itertools.count(1)
 
     def one(self, statement: str, **values: object) -> int:

@@ -20,7 +20,7 @@ from smcatalog.products import Coarse, Covariate, Definition, MethodChoice, Time
 from smcatalog.resample import cell_index
 from smcatalog.services.layers import write_layer
 from smcatalog.services.workspace import Workspace
-from smcatalog.store import Store
+from smcatalog.store import FolderStore
 
 FIRST = date(2020, 1, 1)
 FINE = grid("M01").window(slice(318 * 36, 320 * 36), slice(872 * 36, 875 * 36))
@@ -48,7 +48,7 @@ def definition(**changes: object) -> Definition:
 
 
 def workspace(engine: Engine, folder: Path) -> Workspace:
-    return Workspace(Settings(folder, folder / "store"), engine, Store(folder / "store"))
+    return Workspace(Settings(folder, folder / "store"), engine, FolderStore(folder / "store"))
 
 
 def elevation() -> np.ndarray:

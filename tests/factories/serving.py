@@ -20,11 +20,10 @@ from smcatalog.api.settings import ApiSettings
 # In a process of its own: GDAL holds the interpreter's lock during some of its requests.
 _SERVE = """
 import json, socket, sys
-from pathlib import Path
 import uvicorn
 from smcatalog.api.app import ApiSettings, create_app
 values = json.loads(sys.argv[2])
-values |= {"store_root": Path(values["store_root"]), "cors_origins": tuple(values["cors_origins"])}
+values |= {"cors_origins": tuple(values["cors_origins"])}
 config = uvicorn.Config(create_app(ApiSettings(**values)), log_level="warning")
 uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """

@@ -18,7 +18,6 @@ from smcatalog.services.fit import gather_samples, training_inputs
 from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce
-from smcatalog.store import read_cog
 from tests.factories import inputs as make
 
 DAYS = make.days(40)  # periods 2020001 (16 days), 2020017 (16) and 2020033 (8)
@@ -100,7 +99,7 @@ def stored(place, day, kind="quality"):
             """,
             (day, kind),
         ).scalar_one()
-    return read_cog(place.store.path(key))[0]
+    return place.store.read(key)[0]
 
 
 def has(place, day, bit):

@@ -14,7 +14,6 @@ from smcatalog.database.maps import live_maps
 from smcatalog.database.products import find_product
 from smcatalog.services.plan import DayState, preview
 from smcatalog.services.produce import produce
-from smcatalog.store import read_cog
 from tests.factories import inputs as make
 
 DAYS = make.days(14)
@@ -43,7 +42,7 @@ def soil_moisture(place, day, kind="soil_moisture"):
             """,
             (day, kind),
         ).scalar_one()
-    stored = read_cog(place.store.path(key))[0]
+    stored = place.store.read(key)[0]
     return decode(stored) if kind != "quality" else stored
 
 

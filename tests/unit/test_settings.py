@@ -41,11 +41,9 @@ def test_wrong_files_are_refused(tmp_path: Path, text: str, said: str):
         Settings.load(config, {})
 
 
-def test_a_missing_file_and_a_store_elsewhere_are_refused(tmp_path: Path):
+def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="cannot read"):
         Settings.load(tmp_path / "none.toml", {})
-    with pytest.raises(ConfigurationError, match="folders only"):
-        Settings.load(None, {"SMCATALOG_STORE": "s3://bucket/maps"})
 
 
 def test_the_webhooks_secret_is_a_file_beside_the_settings_and_its_address_is_not_shown(
@@ -61,3 +59,37 @@ def test_the_webhooks_secret_is_a_file_beside_the_settings_and_its_address_is_no
     assert "unguessable" not in repr(settings)
     named = Settings.load(None, {"SMCATALOG_WEBHOOK_SECRET_FILE": "/run/secrets/webhook"})
     assert named.webhook_secret_file == Path("/run/secrets/webhook")
+
+
+def test_the_store_may_be_a_bucket(tmp_path: Path):
+    for written in ("s3://bucket/maps", "s3://bucket/maps/"):
+        assert Settings.load(None, {"SMCATALOG_STORE": written}).store == "s3://bucket/maps"
+    config = tmp_path / "settings.toml"
+    config.write_text('store = "s3://my.bucket-1"\n')
+    assert Settings.load(config, {"SMCATALOG_STORE": "/s"}).store == "s3://my.bucket-1"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("gs://bucket/maps", "neither a folder nor on S3"),
+        ("https://key:topsecret@host/maps", "neither a folder nor on S3"),
+        ("s3://key:topsecret@bucket/maps", "take it out"),
+        ("s3://bucket/maps?secret=topsecret", "'\\?'"),
+        ("s3://bucket/maps#topsecret", "'#'"),
+        ("s3:///maps", "no name of a bucket"),
+        ("s3://Bucket/maps", "no name of a bucket"),
+        ("s3://127.0.0.1/maps", "no name of a bucket"),
+        ("s3://localhost:9000/maps", "AWS_ENDPOINT_URL"),
+        ("s3://ab/maps", "no name of a bucket"),
+        ("s3://bucket/a//b", "cannot be part"),
+        ("s3://bucket/../b", "cannot be part"),
+        ("s3://bucket/.hidden", "cannot be part"),
+        ("s3://bucket/a b", "cannot be part"),
+        ("s3://[", "address is none"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_repeating_secrets(address: str, said: str):
+    with pytest.raises(ConfigurationError, match=said) as refusal:
+        Settings.load(None, {"SMCATALOG_STORE": address})
+    assert "topsecret" not in str(refusal.value)
