@@ -32,6 +32,8 @@ from smcatalog.database.inputs import (
 from smcatalog.database.observations import record_series, record_site
 from smcatalog.database.withdrawals import lock_subject, withdrawn_files, withdrawn_reason
 from smcatalog.database.zones import record_zones
+from smcatalog.jobs import enqueue
+from smcatalog.services.night import jobs_behind_layers
 from smcatalog.services.workspace import Workspace
 
 __all__ = ["FileResult", "IngestReport", "ingest"]
@@ -201,12 +203,15 @@ def _record(connection: Connection, prepared: Prepared) -> FileResult:
     layers = sum(
         record_layer(connection, layer, granule_id, outdated=outdated) for layer in prepared.layers
     )
-    supersede_older(connection, granule_id)
+    superseded = supersede_older(connection, granule_id)
     for site in prepared.sites:
         record_site(connection, site)
     observed = sum(record_series(connection, one) for one in prepared.series)
     zones = sum(record_zones(connection, one, granule_id) for one in prepared.sets)
     resolve(connection, granule.delivered_as)
+    if layers or superseded:
+        # last, since others that record wait here until we have committed
+        enqueue(connection, jobs_behind_layers(connection))
     return FileResult(
         prepared.name, _INGESTED, granule.source, layers=layers, observations=observed, zones=zones
     )

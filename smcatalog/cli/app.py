@@ -16,6 +16,7 @@ from smcatalog.cli import (
     database,
     granules,
     maps,
+    nightly,
     results,
     simulate,
     work,
@@ -67,7 +68,7 @@ app.add_typer(work.jobs_app, name="jobs")
 app.add_typer(granules.app, name="granules")
 app.add_typer(maps.app, name="maps")
 app.add_typer(announcements.app, name="announcements")
-for module in (simulate, acquire, data, results, work):
+for module in (simulate, acquire, data, results, work, nightly):
     module.register(app)
 
 

@@ -16,6 +16,8 @@ from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ingest.service import FileResult, IngestReport
     from smcatalog.products import Definition
     from smcatalog.services.workspace import Workspace
@@ -29,6 +31,7 @@ _FEW: Final = 60
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 From = Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
 To = Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")]
 
 
@@ -234,8 +237,44 @@ def _produce(
         raise typer.Exit(ExitCode.IN_PART)
 
 
+def _reprocess(
+    context: typer.Context,
+    product: str,
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, YYYY-MM-DD.")],
+    dry_run: DryRun = False,
+) -> None:
+    """List days to be made again, for a product whose policy is to wait for that.
+
+    Days that nothing has changed stay as they are.
+    """
+    from smcatalog.database.engine import transaction
+    from smcatalog.database.plan import list_days
+    from smcatalog.services.night import active_definition, plan_job
+    from smcatalog.services.plan import DayState, preview
+
+    days = _days(first, last)
+    engine = open_workspace(context).engine
+    version, definition = transaction(engine, lambda c: active_definition(c, product))
+    held = [d for d in preview(engine, definition, *days).days if d.state is DayState.HELD]
+    if not dry_run:
+        from smcatalog.jobs import enqueue
+
+        def write(connection: Connection) -> None:
+            list_days(connection, version.product_id, parse_day(first), parse_day(last))
+            enqueue(connection, [plan_job(product)])
+
+        transaction(engine, write)
+    for day in held:
+        say(f"{day.day}: {day.reason}")
+    say(
+        f"{'would list' if dry_run else 'listed'} {first} to {last}: {len(held)} days are held there"
+    )
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
     app.command("ingest")(_ingest)
     app.command("plan")(_plan)
     app.command("produce")(_produce)
+    app.command("reprocess")(_reprocess)

@@ -7,14 +7,15 @@ arguments before it does anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from smcatalog.core.errors import SmcatalogError, UsageError
-from smcatalog.jobs import Handler, RunningJob
+from smcatalog.jobs import Handler, Job, RunningJob, enqueue
 
 if TYPE_CHECKING:
     from ingest.service import FileResult
@@ -30,16 +31,109 @@ def handlers(workspace: Workspace) -> Mapping[str, Handler]:
 
     ``ingest``
         ``paths``: files, folders and zips. Refused files are noted as such and are no failure.
+    ``plan``
+        ``product``: finds what is missing or stale, and enqueues the jobs of it.
+    ``fit``
+        ``product``, ``partition``: fits the model of a partition.
+    ``produce``
+        ``product``, ``partition``, ``block``: makes the maps of some days that share a model.
     ``validate``
         ``product``, and ``month`` as YYYY-MM: brings match-ups and their roll-up up to date.
+    ``announce``
+        Posts to the webhook what was not posted yet.
     """
-    return {"ingest": partial(_ingest, workspace), "validate": partial(_validate, workspace)}
+    found: dict[str, Callable[[Workspace, RunningJob], None]] = {
+        "ingest": _ingest,
+        "plan": _plan,
+        "fit": _fit,
+        "produce": _produce,
+        "validate": _validate,
+        "announce": _announce,
+    }
+    return {task: partial(handler, workspace) for task, handler in found.items()}
+
+
+def _text(job: RunningJob, name: str) -> str:
+    given = job.arguments.get(name)
+    if not isinstance(given, str) or not given:
+        raise UsageError(f"job {job.id} needs '{name}', a text, got {given!r}")
+    return given
+
+
+def _plan(workspace: Workspace, job: RunningJob) -> None:
+    import structlog
+
+    from smcatalog.database.engine import transaction
+    from smcatalog.services.night import active_definition, plan_night
+
+    product = _text(job, "product")
+    _, definition = transaction(workspace.engine, lambda c: active_definition(c, product))
+    night = plan_night(workspace, definition)
+    counts = Counter(day.state.value for day in night.plan.days)
+    structlog.get_logger("smcatalog.plan").info(
+        "planned", enqueued=night.enqueued, stuck=night.stuck, **counts
+    )
+
+
+def _fit(workspace: Workspace, job: RunningJob) -> None:
+    import structlog
+
+    from smcatalog.services.night import fit_partition
+
+    refused = fit_partition(workspace, _text(job, "product"), _text(job, "partition"))
+    if refused is not None:
+        log = structlog.get_logger("smcatalog.fit")
+        log.warning("too few samples for a model", reason=refused.reason)
+
+
+def _produce(workspace: Workspace, job: RunningJob) -> None:
+    import structlog
+
+    from smcatalog.database.engine import transaction
+    from smcatalog.database.maps import bytes_of_items
+    from smcatalog.services.night import make_block
+
+    log = structlog.get_logger("smcatalog.produce")
+    errors: list[tuple[date, Exception]] = []
+
+    def failed(day: date, error: Exception) -> None:
+        log.warning("map not made", day=f"{day}", reason=str(error))
+        errors.append((day, error))
+
+    made = make_block(
+        workspace,
+        _text(job, "product"),
+        _text(job, "partition"),
+        _text(job, "block"),
+        job.should_stop,
+        failed,
+    )
+    for result in made:
+        log.info("map made", day=f"{result.day}", item=result.item_id, why=result.reason)
+    items = [result.item_id for result in made if result.item_id]
+    job.count_bytes(transaction(workspace.engine, lambda c: bytes_of_items(c, items)))
+    job.stop_if_asked()
+    if errors:
+        days = ", ".join(f"{day}" for day, _ in errors)
+        raise SmcatalogError(f"no map of {days}: {errors[0][1]}") from errors[0][1]
+
+
+def _announce(workspace: Workspace, _job: RunningJob) -> None:
+    from smcatalog.database.engine import transaction
+    from smcatalog.services.announce import deliver
+
+    report = deliver(workspace.engine, workspace.settings)
+    if report.next_attempt_at is not None:
+        later = Job("announce", {}, "announce", "announce", not_before=report.next_attempt_at)
+        transaction(workspace.engine, lambda connection: enqueue(connection, [later]))
 
 
 def _ingest(workspace: Workspace, job: RunningJob) -> None:
     import structlog
 
+    from ingest.inbox import note_taken, stamps
     from ingest.service import ingest
+    from smcatalog.database.engine import transaction
 
     given = job.arguments.get("paths")
     if (
@@ -59,8 +153,10 @@ def _ingest(workspace: Workspace, job: RunningJob) -> None:
     def tell(_: FileResult) -> None:
         job.stop_if_asked()  # between two files: what is recorded stays
 
+    taken = stamps(paths)  # as they lie now: what changes while it is read is read again
     report = ingest(workspace, paths, workers=1, tell=tell)
-    job.count_bytes(sum(path.stat().st_size for path in paths if path.is_file()))
+    transaction(workspace.engine, lambda connection: note_taken(connection, taken))
+    job.count_bytes(sum(size for _, size, _ in taken))
     log = structlog.get_logger("smcatalog.ingest")
     for file in report.refused:
         log.warning("file refused", file=file.name, reason=file.reason)
@@ -75,9 +171,7 @@ def _ingest(workspace: Workspace, job: RunningJob) -> None:
 def _validate(workspace: Workspace, job: RunningJob) -> None:
     from smcatalog.services.validate import validate
 
-    product = job.arguments.get("product")
-    if not isinstance(product, str) or not product:
-        raise UsageError(f"job {job.id} is to validate a 'product', a text, got {product!r}")
+    product = _text(job, "product")
     first, last = _month(job)
     validate(
         workspace.engine,

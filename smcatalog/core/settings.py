@@ -18,7 +18,7 @@ from smcatalog.core.locations import S3Location
 __all__ = ["Settings"]
 
 _PREFIX: Final = "SMCATALOG_"
-_PATHS: Final = frozenset({"home", "store", "webhook_secret_file"})
+_PATHS: Final = frozenset({"home", "store", "inbox", "webhook_secret_file"})
 _WORKER: Final = "worker"
 
 
@@ -50,6 +50,8 @@ class Settings:
     worker : mapping of str to str
         How workers behave, by the names of `smcatalog.jobs.WorkerOptions`, e.g. ``grace_seconds``.
         ``SMCATALOG_WORKER_GRACE_SECONDS`` and so on, or the file's table ``[worker]``.
+    inbox : Path or None
+        Folder that files are delivered to, for the nights. ``SMCATALOG_INBOX``.
     webhook_url : str or None
         Address that announcements are posted to. ``SMCATALOG_WEBHOOK_URL``; None: to nobody.
     webhook_secret_file : Path or None
@@ -64,6 +66,7 @@ class Settings:
     worker: Mapping[str, str] = field(default_factory=dict)
     webhook_url: str | None = field(default=None, repr=False)  # may be a secret itself
     webhook_secret_file: Path | None = None
+    inbox: Path | None = None
 
     @property
     def cache(self) -> Path:
@@ -83,7 +86,7 @@ class Settings:
         ----------
         config : Path, optional
             TOML file with any of ``home``, ``store``, ``database_url``, ``api_database_url``,
-            ``public_url``, ``webhook_url``, ``webhook_secret_file`` at its top level, and a table
+            ``public_url``, ``inbox``, ``webhook_url``, ``webhook_secret_file`` at its top level, and a table
             ``[worker]``. Relative paths are relative to the file.
         env : mapping
             The environment.
@@ -120,6 +123,7 @@ class Settings:
             worker=worker,
             webhook_url=values.get("webhook_url"),
             webhook_secret_file=paths.get("webhook_secret_file"),
+            inbox=paths.get("inbox"),
         )
 
 

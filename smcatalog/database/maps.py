@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -277,6 +277,16 @@ def load_map(connection: Connection, map_id: int, kinds: Sequence[str]) -> Publi
         else None,
         withdrawn=columns["withdrawn_reason"],
     )
+
+
+def bytes_of_items(connection: Connection, items: Collection[str]) -> int:
+    """Return the size of the files of some items together."""
+    total: int = connection.execute(
+        select(func.coalesce(func.sum(MapFile.size), 0))
+        .join(Map, Map.id == MapFile.map_id)
+        .where(Map.item_id.in_(items))
+    ).scalar_one()
+    return int(total)
 
 
 def _neighbour(connection: Connection, condition: Any) -> str | None:

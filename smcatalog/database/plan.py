@@ -26,6 +26,8 @@ __all__ = [
     "InputReach",
     "StoredDay",
     "Training",
+    "changed_products",
+    "count_states",
     "day_states",
     "declare_inputs",
     "extent_of",
@@ -188,6 +190,22 @@ def take_changes(connection: Connection, version_id: int) -> Changes:
     ).one()
     layers = frozenset(layer for layer in row.layers or () if layer is not None)
     return Changes(row.whole, tuple((first, last) for first, last in row.spans), layers)
+
+
+def changed_products(connection: Connection) -> list[str]:
+    """Return the products that have notes to be taken, in the order of names."""
+    return list(
+        connection.scalars(
+            text("""
+                SELECT p.name FROM smcatalog.products p
+                JOIN smcatalog.product_versions v ON v.product_id = p.id AND v.active
+                WHERE EXISTS (
+                    SELECT FROM smcatalog.plan_changes c WHERE c.product_version_id = v.id
+                )
+                ORDER BY p.name
+            """)
+        )
+    )
 
 
 def extent_of(
@@ -519,6 +537,24 @@ def day_states(
             "open": open_only,
         },
     ).all()
+
+
+def count_states(connection: Connection, instant: datetime) -> dict[str, dict[str, int]]:
+    """Return the number of days by state, by active product."""
+    rows = connection.execute(
+        text("""
+            SELECT p.name, s.state, count(*) AS days
+            FROM smcatalog.product_versions v
+            JOIN smcatalog.products p ON p.id = v.product_id
+            CROSS JOIN LATERAL smcatalog.day_states(v.id, :instant) s
+            WHERE v.active GROUP BY p.name, s.state ORDER BY p.name, s.state
+        """),
+        {"instant": instant},
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts.setdefault(row.name, {})[row.state] = row.days
+    return counts
 
 
 def list_days(connection: Connection, product_id: int, first: date, last: date) -> None:

@@ -126,6 +126,8 @@ class Models:
         Of its layers.
     progress : Progress
         Told while samples are drawn.
+    fitted : callable, optional
+        Called in the transaction that puts a model into force.
     """
 
     def __init__(
@@ -135,8 +137,10 @@ class Models:
         version: ProductVersionRecord,
         reader: CovariateReader,
         progress: Progress = silent,
+        fitted: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._workspace = workspace
+        self._fitted = fitted
         self._definition = definition
         self._version = version
         self._reader = reader
@@ -263,6 +267,7 @@ class Models:
         def work(connection: Connection) -> ModelRecord:
             record = record_model(connection, partition.id, columns)
             put_model_in_force(connection, partition.id, record.id, partition.fingerprint)
+            self._fitted(connection)
             return record
 
         return transaction(self._workspace.engine, work)

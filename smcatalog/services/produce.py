@@ -17,7 +17,7 @@ from smcatalog.core.encoding import NODATA, QUALITY_NODATA, Quality, encode
 from smcatalog.core.errors import UsageError
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
-from smcatalog.core.maps import MapStatus
+from smcatalog.core.maps import MapStatus, PublishedMap
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap
 from smcatalog.database.products import ModelRecord, ProductVersionRecord
@@ -145,6 +145,8 @@ class Maker:
         Its version, planned.
     progress : Progress
         Told about samples and maps.
+    fitted, published : callable, optional
+        Called in the transaction that puts a model into force, or publishes a map.
     """
 
     def __init__(
@@ -153,14 +155,17 @@ class Maker:
         definition: Definition,
         version: ProductVersionRecord,
         progress: Progress = silent,
+        *,
+        fitted: Callable[[Connection], None] = lambda _: None,
+        published: Callable[[Connection, PublishedMap], None] = lambda _, __: None,
     ) -> None:
         self._workspace = workspace
         self._definition = definition
         self._version = version
         self._progress = progress
         reader = CovariateReader(workspace.store, definition)
-        self._models = Models(workspace, definition, version, reader, progress)
-        self._worker = _Worker(workspace, definition, version, reader)
+        self._models = Models(workspace, definition, version, reader, progress, fitted)
+        self._worker = _Worker(workspace, definition, version, reader, published)
         transaction(workspace.engine, lambda c: announce_collection(c, definition))
 
     def fit(self, partition: str) -> Fitted | TooFew:
@@ -177,6 +182,7 @@ class Maker:
         partition: str,
         days: Sequence[PlannedDay],
         stop: Callable[[], bool] = lambda: False,
+        failed: Callable[[date, Exception], None] | None = None,
     ) -> Iterator[DayResult]:
         """Make the maps of days that share a model, and yield what became of each.
 
@@ -188,6 +194,8 @@ class Maker:
             Days to make, in the order of time.
         stop : callable
             Asked before each map; no other is begun when it says so.
+        failed : callable, optional
+            Told about a day whose map could not be made; then the next one is. Without it the error goes up.
         """
         fitted = self._models.of(partition)
         if isinstance(fitted, TooFew):
@@ -204,7 +212,13 @@ class Maker:
                 reason = "its layers went while it was to be made: plan again"
                 yield DayResult(day.day, "refused", day.item_id, reason)
                 continue
-            item = self._worker.make(day, found, fitted)
+            try:
+                item = self._worker.make(day, found, fitted)
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(day.day, error)
+                continue
             yield DayResult(day.day, "made", item, f"{day.state}: {day.reason}")
 
     def _inputs(self, days: Sequence[date]) -> dict[date, DayInputs]:
@@ -244,6 +258,7 @@ class _Worker:
     definition: Definition
     version: ProductVersionRecord
     reader: CovariateReader
+    published: Callable[[Connection, PublishedMap], None]
 
     def make(self, day: PlannedDay, inputs: DayInputs, fitted: Fitted) -> str:
         """Make and publish the map of a day and return its item's identifier."""
@@ -283,7 +298,7 @@ class _Worker:
             coarse=tuple(layer.id for layer in inputs.coarse),
             covariates=tuple(sorted(covariates - coarse)),
         )
-        published = publish(self.workspace, self.definition, new)
+        published = publish(self.workspace, self.definition, new, also=self.published)
         return published.item_id if published else day.item_id or "made by another worker"
 
 

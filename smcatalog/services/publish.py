@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -99,11 +99,19 @@ def publish(
     new: NewMap,
     *,
     now: datetime | None = None,
+    also: Callable[[Connection, PublishedMap], None] = lambda _, __: None,
 ) -> PublishedMap | None:
     """Publish a map whose files are in the store.
 
     One transaction records map, files and lineage, deprecates the item that it replaces, writes
     the new item and announces both.
+
+    Parameters
+    ----------
+    now : datetime, optional
+        The present, for tests.
+    also : callable, optional
+        Called in the transaction, with the map: what belongs to it happens with it or not at all.
 
     Returns
     -------
@@ -128,6 +136,7 @@ def publish(
         if live is not None:
             # after the new one, which it names; one that was withdrawn has been announced as that
             events.append((Kind.SUPERSEDED, live.id))
+        also(connection, published)
         announce(connection, events)
         return published
 

@@ -20,9 +20,9 @@ from smcatalog.database.products import (
     ModelRecord,
     ProductVersionRecord,
     record_model,
-    register_product,
 )
 from smcatalog.products import Definition
+from smcatalog.services.plan import activate
 from smcatalog.services.publish import announce_collection, publish
 from smcatalog.services.withdraw import withdraw
 from smcatalog.services.workspace import Workspace
@@ -43,23 +43,22 @@ class Press:
     @classmethod
     def of(cls, engine: Engine, folder: Path, **changes: Any) -> Press:
         definition = inputs.definition(**changes)
+        first = Period.of_day(definition.first_day)
         with engine.begin() as connection:
-            version, _ = register_product(
-                connection,
-                name=definition.name,
-                title=definition.title,
-                definition=definition.as_dict(),
-                recipe_fingerprint=definition.recipe_fingerprint,
-                training_until=definition.training_until,
-            )
+            version = activate(connection, definition)
             announce_collection(connection, definition)
             label = fingerprint(["model", definition.name])
+            partition = connection.execute(
+                text(
+                    "INSERT INTO smcatalog.partitions (product_version_id, period, zone, start_time, "
+                    "end_time) VALUES (:version, 'all', 'all', :start, :end) RETURNING id"
+                ),
+                {"version": version.id, "start": first.start, "end": first.end},
+            ).scalar_one()
             model = record_model(
                 connection,
-                version,
-                label=("all", "all"),
-                period=Period.of_day(definition.first_day),
-                model={
+                partition,
+                {
                     **dict.fromkeys(("fingerprint", "samples_fingerprint", "sha256"), label),
                     "n_samples": 1,
                     "method": "linear",
@@ -85,6 +84,8 @@ class Press:
             grid=self.definition.output_grid().name,
             status=status,
             fingerprint=mark,
+            algorithm="1/test-1",
+            inputs_fingerprint=mark,
             model=self.model,
             files=tuple(
                 MapFile(kind.name, f"maps/{mark[:16]}_{kind.name}.tif", mark, 1)
