@@ -19,6 +19,7 @@ from ingest.files import deliveries, opened
 from ingest.pool import in_processes
 from ingest.prepare import Known, Prepared, Preparer, Refused, Result
 from ingest.zips import names_inside
+from smcatalog.database.damage import note_repaired
 from smcatalog.database.engine import transaction
 from smcatalog.database.inputs import (
     is_outdated,
@@ -42,6 +43,7 @@ _INGESTED: Final = "ingested"
 _KNOWN: Final = "known"
 _REFUSED: Final = "refused"
 _WITHDRAWN: Final = "withdrawn"
+_RESTORED: Final = "restored"
 _WORTH: Final = 4
 """Files for which it pays to start another process."""
 _MANY: Final = 32
@@ -57,8 +59,8 @@ class FileResult:
     name : str
         What a person knows the file by.
     outcome : str
-        ``ingested``, ``known`` (nothing to do), ``refused``, or ``withdrawn``: its granule was withdrawn
-        and stays so.
+        ``ingested``, ``known`` (nothing to do), ``restored`` (known, and files of its layers that were
+        lost are there again), ``refused``, or ``withdrawn``: its granule was withdrawn and stays so.
     source : str or None
         Product family, when it was recognised.
     layers : int
@@ -198,7 +200,11 @@ def _record(connection: Connection, prepared: Prepared) -> FileResult:
     lock_subject(connection, granule.source, granule.subject or granule.name)
     granule_id = record_granule(connection, granule)
     if granule_id is None:
-        return _known(prepared.name, granule.source, withdrawn_reason(connection, granule))
+        withdrawn = withdrawn_reason(connection, granule)
+        files = [(layer.key, layer.sha256) for layer in prepared.layers]
+        if note_repaired(connection, files) and withdrawn is None:
+            return FileResult(prepared.name, _RESTORED, granule.source)
+        return _known(prepared.name, granule.source, withdrawn)
     outdated = is_outdated(connection, granule_id)
     layers = sum(
         record_layer(connection, layer, granule_id, outdated=outdated) for layer in prepared.layers

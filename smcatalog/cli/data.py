@@ -175,6 +175,11 @@ def _print_ingested(report: IngestReport, *, each: bool) -> None:
         f"{report.count('ingested')} files ingested ({layers} layers, {observations} observations), "
         f"{report.count('known')} known, {report.count('refused')} refused"
         + (f", {len(report.withdrawn)} withdrawn" if report.withdrawn else "")
+        + (
+            f", {restored} whose lost files are back"
+            if (restored := report.count("restored"))
+            else ""
+        )
     )
 
 

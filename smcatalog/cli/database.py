@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ __all__ = ["app", "ensure_ready"]
 app = typer.Typer(help="The database: a private PostGIS cluster, or the one that is named.")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only look whether it could be done.")]
 
 
 def _private(settings: Settings) -> None:
@@ -104,6 +106,61 @@ def check(context: typer.Context) -> None:
 
     run(database_url(context.obj))
     say("models and database agree")
+
+
+@app.command()
+def dump(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="File to write; it must not be there yet.")],
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Write the whole database, as it stands at one instant, to a file.
+
+    Copy the store after that: then it holds every file that the dump names. docs/backup.md tells the rest.
+    """
+    from smcatalog.database.backup import dump as run
+    from smcatalog.services.workspace import database_url
+
+    ensure_ready(context.obj)
+    report = run(database_url(context.obj), file, dry_run=dry_run)
+    if json:
+        print_json(report)
+    elif dry_run:
+        say(f"{file} would be written: schema {report.revision}, pgstac {report.pgstac}")
+    else:
+        say(f"wrote {file}: {report.size} bytes, SHA-256 {report.sha256}")
+        say("now copy the store: smcatalog verify tells later whether all is there")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A dump from 'db dump'.")],
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Fill an empty database from a dump, and bring it up to date.
+
+    A database that holds a catalogue is refused: name an empty home or another database.
+    """
+    from smcatalog.database.backup import restore as run
+    from smcatalog.database.cluster import Cluster
+    from smcatalog.services.workspace import database_url
+
+    settings: Settings = context.obj
+    if settings.database_url is None:
+        Cluster(settings.home).start()  # and not laid out, as other commands would
+    report = run(database_url(settings), file, dry_run=dry_run)
+    if json:
+        print_json(report)
+        return
+    for step in report.steps:
+        say(f"done: {step}")
+    what = "restored" if report.done else "can be restored"
+    say(f"{file} {what}: schema {report.revision}, pgstac {report.pgstac}")
+    if report.done:
+        say("put the copy of the store in its place, then run: smcatalog verify")
 
 
 @app.command()

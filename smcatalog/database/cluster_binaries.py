@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smcatalog.core.errors import DatabaseUnavailable
 
-__all__ = ["MINIMUM_MAJOR", "Binaries", "find_binaries"]
+__all__ = ["MINIMUM_MAJOR", "Binaries", "find_binaries", "find_client"]
 
 MINIMUM_MAJOR = 15
 
@@ -79,6 +79,48 @@ def find_binaries(
         return _checked([found], major, where=f"in SMCATALOG_PG_BIN={chosen}")
     candidates = (_examine(directory) for directory in _places(env))
     return _checked([c for c in candidates if c is not None], major, where="on this machine")
+
+
+def find_client(name: str, server_major: int, environ: Mapping[str, str] | None = None) -> str:
+    """Return the path of a client program that fits a server: of its version, else the next newer one.
+
+    ``SMCATALOG_PG_BIN`` decides when it is set; otherwise the places of servers and PATH are searched.
+
+    Parameters
+    ----------
+    name : str
+        ``pg_dump`` or ``pg_restore``.
+    server_major : int
+        Major version of the server.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When none is new enough; the message says what to install.
+    """
+    env = os.environ if environ is None else environ
+    chosen = env.get("SMCATALOG_PG_BIN")
+    places = [Path(chosen)] if chosen else list(_places(env))
+    on_path = shutil.which(name, path=env.get("PATH"))
+    if on_path and not chosen:  # a machine may have the client alone
+        places.append(Path(on_path).parent)
+    found: dict[int, str] = {}
+    for place in places:
+        program = place / name
+        match = (
+            re.search(r"\d+", _ask(program, "--version")) if os.access(program, os.X_OK) else None
+        )
+        if match is not None:
+            found.setdefault(int(match.group()), str(program))
+    fitting = [major for major in found if major >= server_major]
+    if fitting:
+        return found[min(fitting)]
+    seen = ", ".join(f"version {major} in {path}" for major, path in sorted(found.items()))
+    raise DatabaseUnavailable(
+        f"{name} of PostgreSQL {server_major} or newer was not found (seen: {seen or 'none'}). "
+        f"Install it, on Debian: apt-get install postgresql-client-{server_major}; "
+        "or set SMCATALOG_PG_BIN to the folder that holds it."
+    )
 
 
 def _checked(found: list[Binaries], major: int | None, *, where: str) -> Binaries:

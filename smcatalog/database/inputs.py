@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import aliased
 
 from smcatalog.core.time import Period
+from smcatalog.database.damage import undamaged
 from smcatalog.database.models import Granule, Layer, LayerGranule, MapLayer, Quarantine
 
 __all__ = [
@@ -138,10 +139,15 @@ def _period(start: datetime | None, end: datetime | None) -> Period | None:
 
 
 def known_files(connection: Connection, names: Iterable[str]) -> set[tuple[str, str]]:
-    """Return file name and checksum of the recorded granules that came under some file names."""
+    """Return file name and checksum of the recorded granules that came under some file names.
+
+    One whose layers lost a file is left out: it is to be read again.
+    """
     wanted = literal(sorted(set(names)), ARRAY(String))
     rows = connection.execute(
-        select(Granule.delivered_as, Granule.sha256).where(Granule.delivered_as == any_(wanted))
+        select(Granule.delivered_as, Granule.sha256).where(
+            Granule.delivered_as == any_(wanted), undamaged()
+        )
     )
     return {(row.delivered_as, row.sha256) for row in rows}
 
@@ -149,8 +155,11 @@ def known_files(connection: Connection, names: Iterable[str]) -> set[tuple[str, 
 def granules_between(
     connection: Connection, source: str, period: Period | None
 ) -> list[GranuleRecord]:
-    """Return the recorded granules of a source that share an instant with a period, or all of them."""
-    query = select(Granule).where(Granule.source == source).order_by(Granule.id)
+    """Return the recorded granules of a source that share an instant with a period, or all of them.
+
+    One whose layers lost a file is left out: it is to be fetched again.
+    """
+    query = select(Granule).where(Granule.source == source, undamaged()).order_by(Granule.id)
     if period is not None:
         query = query.where(Granule.start_time < period.end, Granule.end_time > period.start)
     return [

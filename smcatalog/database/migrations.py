@@ -18,6 +18,7 @@ __all__ = [
     "configure_arguments",
     "differences",
     "head",
+    "known",
     "migrate_down",
     "migrate_up",
 ]
@@ -55,20 +56,25 @@ def head() -> str:
     DatabaseUnavailable
         When the revisions do not form one line.
     """
-    revisions: set[str] = set()
-    replaced: set[str] = set()
-    for path in folder().joinpath("versions").glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        names = {m[1]: m[2] or "" for m in _REVISION.finditer(text)}
-        revisions.add(names["revision"])
-        replaced.add(names["down_revision"])
-    newest = revisions - replaced
+    replaced = known()
+    newest = replaced.keys() - set(replaced.values())
     if len(newest) != 1:
         raise DatabaseUnavailable(
             f"The migrations in {folder()} have {len(newest)} newest revisions instead of one: "
             "merge them with `alembic merge`."
         )
     return newest.pop()
+
+
+@cache
+def known() -> dict[str, str]:
+    """Return all revisions with the one that each follows, empty for the first."""
+    found = {}
+    for path in folder().joinpath("versions").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        names = {m[1]: m[2] or "" for m in _REVISION.finditer(text)}
+        found[names["revision"]] = names["down_revision"]
+    return found
 
 
 def configure_arguments() -> dict[str, Any]:

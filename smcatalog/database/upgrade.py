@@ -22,7 +22,7 @@ from smcatalog.core.versions import PGSTAC_VERSION
 from smcatalog.database import grants, migrations, queue_schema
 from smcatalog.database.collisions import collision, pause
 
-__all__ = ["UpgradeReport", "check", "downgrade", "upgrade"]
+__all__ = ["UpgradeReport", "check", "downgrade", "make_roles", "upgrade"]
 
 _EXTENSIONS: Final = ("postgis", "btree_gist", "unaccent")
 _MINIMUM_SERVER: Final = 150000
@@ -30,6 +30,32 @@ _LOCK: Final = 7_236_018_441  # any number of ours: two upgrades of one database
 _ATTEMPTS: Final = 12
 _ALEMBIC: Final = threading.Lock()
 """Alembic keeps the migration that runs in names of its modules: one at a time in a process."""
+
+_PGSTAC_ROLES: Final = """
+DO $$
+DECLARE name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['pgstac_admin', 'pgstac_read', 'pgstac_ingest'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I', name);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+        IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER', name);
+        END IF;
+    END LOOP;
+END $$;
+"""
+"""pgstac grants its admin role to whoever installs it, and then acts as all three."""
+
+_PGSTAC_ROLE_SETTINGS: Final = """
+GRANT pgstac_admin TO CURRENT_USER;
+GRANT pgstac_read TO pgstac_ingest;
+ALTER ROLE pgstac_admin SET search_path TO pgstac, public;
+ALTER ROLE pgstac_read SET search_path TO pgstac, public;
+ALTER ROLE pgstac_ingest SET search_path TO pgstac, public;
+"""
+"""What pgstac's own script says of its roles beside the database's objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +134,22 @@ def upgrade(url: str) -> UpgradeReport:
                 ) from error
         pause(attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def make_roles(url: str) -> None:
+    """Make pgstac's roles and ours where they are missing, as what a dump holds is theirs.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When no database answers or the role may not create roles.
+    """
+    with _connection(url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        with connection.transaction():
+            _execute(connection, _PGSTAC_ROLES)
+            _execute(connection, _PGSTAC_ROLE_SETTINGS)
+            _execute(connection, grants.roles())
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -227,25 +269,7 @@ def _install_pgstac(connection: psycopg.Connection[Any], url: str, found: str | 
     if found is not None:
         _upgrade_pgstac(url, found)
         return
-    # pgstac grants its admin role to whoever installs it, and then acts as all three.
-    _execute(
-        connection,
-        """
-        DO $$
-        DECLARE name text;
-        BEGIN
-            FOREACH name IN ARRAY ARRAY['pgstac_admin', 'pgstac_read', 'pgstac_ingest'] LOOP
-                BEGIN
-                    EXECUTE format('CREATE ROLE %I', name);
-                EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
-                END;
-                IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
-                    EXECUTE format('GRANT %I TO CURRENT_USER', name);
-                END IF;
-            END LOOP;
-        END $$;
-        """,
-    )
+    _execute(connection, _PGSTAC_ROLES)
     script = files("pypgstac").joinpath(f"migrations/pgstac.{PGSTAC_VERSION}.sql")
     with connection.transaction():
         _execute(connection, script.read_text(encoding="utf-8"))
@@ -258,16 +282,16 @@ def _upgrade_pgstac(url: str, found: str) -> None:
     from pypgstac.db import PgstacDB  # noqa: PLC0415 - slow, and changes psycopg's JSON settings
     from pypgstac.migrate import Migrate  # noqa: PLC0415 - see above
 
-    if _version_key(found) > _version_key(PGSTAC_VERSION):
+    if version_key(found) > version_key(PGSTAC_VERSION):
         raise DatabaseUnavailable(
             f"The database's pgstac is {found}, newer than {PGSTAC_VERSION}, the one this version "
             "works with: install a newer smcatalog, or use another database."
         )
-    with PgstacDB(dsn=_libpq(url)) as database:
+    with PgstacDB(dsn=libpq(url)) as database:
         Migrate(database).run_migration(PGSTAC_VERSION)
 
 
-def _version_key(version: str) -> list[int]:
+def version_key(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
@@ -357,7 +381,7 @@ def _execute(connection: psycopg.Connection[Any], text: str) -> None:
 def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         connection = psycopg.connect(
-            _libpq(url),
+            libpq(url),
             autocommit=True,
             application_name="smcatalog db upgrade",
             connect_timeout=10,
@@ -377,7 +401,7 @@ def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def _libpq(url: str) -> str:
+def libpq(url: str) -> str:
     """Return the form of a URL that libpq understands, which names no driver."""
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.split("+")[0] not in {"postgresql", "postgres"}:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from smcatalog.core.errors import OvertakenError, SmcatalogError, UsageError
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.moments import Moments
+from smcatalog.database.damage import is_damaged, note_repaired
 from smcatalog.database.engine import transaction
 from smcatalog.database.plan import put_model_in_force, refuse_partition, training_days
 from smcatalog.database.products import (
@@ -179,6 +180,8 @@ class Models:
             return None
         with self._workspace.engine.connect() as connection:
             record = model_by_id(connection, partition.model_id)
+            if is_damaged(connection, record.key):
+                return None
         return self._load(record, record.scores.get("learned_in", partition.name))
 
     def _load(self, record: ModelRecord, learned_in: str) -> Fitted:
@@ -265,6 +268,7 @@ class Models:
         """Record a model and put it into force, unless its layers changed meanwhile."""
 
         def work(connection: Connection) -> ModelRecord:
+            note_repaired(connection, [(columns["key"], columns["sha256"])])
             record = record_model(connection, partition.id, columns)
             put_model_in_force(connection, partition.id, record.id, partition.fingerprint)
             self._fitted(connection)

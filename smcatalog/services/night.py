@@ -18,6 +18,7 @@ from smcatalog.core.errors import NotFoundError, OvertakenError
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.maps import PublishedMap
 from smcatalog.core.time import DAY
+from smcatalog.database.damage import damaged_partitions
 from smcatalog.database.engine import transaction
 from smcatalog.database.plan import changed_products, stored_days
 from smcatalog.database.products import ProductVersionRecord, active_products
@@ -125,9 +126,10 @@ def plan_night(
 
 def jobs_of(connection: Connection, definition: Definition, plan: Plan) -> list[Job]:
     """Return the jobs that a plan asks for: models first, then blocks of days whose models are there."""
-    fitted = {p.name for p in plan.partitions if p.model_id is not None}
+    lost = set(damaged_partitions(connection, plan.version.id))
+    fitted = {p.name for p in plan.partitions if p.model_id is not None} - lost
     to_make = [day for day in plan.days if day.to_make and day.partition is not None]
-    unfitted = sorted({day.partition for day in to_make if day.partition} - fitted)
+    unfitted = sorted(({day.partition for day in to_make if day.partition} | lost) - fitted)
     marks = {p.name: p.fingerprint for p in plan.partitions}
     return [
         *(_fit_job(definition.name, name, marks[name]) for name in unfitted),

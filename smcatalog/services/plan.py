@@ -66,6 +66,7 @@ class Cause(StrEnum):
     INPUTS = "inputs"
     MODEL = "model"
     CLOSING = "closing"
+    DAMAGED = "damaged"
     GONE = "gone"
     INCOMPLETE = "incomplete"
     UNTRAINED = "untrained"
@@ -309,7 +310,7 @@ class _Explainer:
                 return f"no layer of {row.detail} for {period}: ingest it and run again"
             case Cause.UNTRAINED:
                 return row.detail or self._too_early()
-            case Cause.QUARANTINE:
+            case Cause.QUARANTINE | Cause.DAMAGED:
                 return str(row.detail)
         return "up to date"
 

@@ -18,6 +18,7 @@ from smcatalog.core.errors import UsageError
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapStatus, PublishedMap
+from smcatalog.database.damage import damaged_partitions
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap
 from smcatalog.database.products import ModelRecord, ProductVersionRecord
@@ -119,8 +120,11 @@ def produce(
             f"product {definition.name} has no sample up to {definition.training_until}: "
             f"ingest {definition.coarse.source} and its covariates first"
         )
-    if to_make:
+    lost = transaction(workspace.engine, lambda c: damaged_partitions(c, version.id))
+    if to_make or lost:
         maker = Maker(workspace, definition, version, progress)
+        for partition in lost:
+            maker.fit(partition)
         for partition, days in groupby(to_make, key=lambda day: day.partition or ""):
             made |= {result.day: result for result in maker.make(partition, list(days))}
     results = tuple(made.get(day.day) or _result(day) for day in plan.days)

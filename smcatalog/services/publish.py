@@ -15,6 +15,7 @@ from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapFile, PublishedMap
 from smcatalog.core.stations import Depth
 from smcatalog.database.announcements import Kind, announce
+from smcatalog.database.damage import damaged_maps, note_repaired
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap, live_maps, load_map, lock_day, record_map
 from smcatalog.products import Definition
@@ -116,7 +117,8 @@ def publish(
     Returns
     -------
     PublishedMap or None
-        None when the same map was published in the meantime, by another worker.
+        None when the same map is published already: by another worker in the meantime, or before and only
+        files of it were lost.
     """
     ensure_year_partition(workspace.engine, definition.name, new.period)
     published_at = now or datetime.now(UTC)
@@ -125,7 +127,13 @@ def publish(
         day = new.period.day
         lock_day(connection, new.version.product_id, day)
         live = live_maps(connection, new.version.product_id, day, day).get(day)
-        if live is not None and live.fingerprint == new.fingerprint:
+        note_repaired(connection, [(file.key, file.sha256) for file in new.files])
+        if (
+            live is not None
+            and live.fingerprint == new.fingerprint
+            # a map that lost files and whose inputs now give other bytes can only be replaced
+            and live.item_id not in damaged_maps(connection, new.version.product_id)
+        ):
             return None
         map_id, predecessor = record_map(connection, new, published_at)
         kinds = [kind.name for kind in asset_kinds()]

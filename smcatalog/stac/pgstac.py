@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_version",
+    "delete_item",
     "ensure_year_partition",
     "get_item",
     "pgstac_version",
@@ -205,3 +206,15 @@ def get_item(conn: Connection, collection_id: str, item_id: str) -> dict[str, An
         {"item": item_id, "collection": collection_id},
     ).scalar_one_or_none()
     return item
+
+
+def delete_item(conn: Connection, collection_id: str, item_id: str) -> None:
+    """Delete an item, inside the caller's transaction; one that is not there is no error."""
+    if get_item(conn, collection_id, item_id) is None:
+        return
+    # unlike the others this function of pgstac finds its tables by the search path
+    conn.execute(text("SET LOCAL search_path = pgstac, public"))
+    conn.execute(
+        text("SELECT pgstac.delete_item(:item, :collection)"),
+        {"item": item_id, "collection": collection_id},
+    )

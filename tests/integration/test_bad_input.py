@@ -162,10 +162,10 @@ def test_the_same_bytes_under_another_name_are_known(write, workspace, database,
             smap.spl2smp: smap.SPL2SMP_NAME}[write]  # fmt: skip
     path = write(tmp_path / name)
     assert ingest(workspace, [path]).count("ingested") == 1
-    before = rows(database), sorted(workspace.store.files())
+    before = rows(database), list(workspace.store.files())
     copy = path.rename(tmp_path / f"копия 2{path.suffix}")
     assert ingest(workspace, [copy]).count("known") == 1
-    assert (rows(database), sorted(workspace.store.files())) == before
+    assert (rows(database), list(workspace.store.files())) == before
 
 
 def test_other_bytes_under_the_same_name_take_the_place_of_the_older(workspace, database, tmp_path):

@@ -10,7 +10,10 @@ import pytest
 from ingest.service import ingest
 from smcatalog.core.grids import grid
 from smcatalog.database.inputs import layers_of
+from smcatalog.services.findings import Outcome
 from smcatalog.services.layers import read_layer
+from smcatalog.services.repair import repair
+from smcatalog.services.verify import verify
 from smcatalog.services.workspace import Workspace
 from tests.factories import inputs, modis
 
@@ -64,6 +67,27 @@ def test_both_again_change_nothing(workspace, granules):
     report = ingest(workspace, granules.values())
     assert report.count("known") == 2
     assert live(workspace) == before
+
+
+def test_a_lost_file_comes_back_when_its_granule_is_ingested_again(workspace, granules):
+    ingest(workspace, granules.values())
+    (layer,) = live(workspace)
+    path = workspace.store.path(layer.key)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert ingest(workspace, granules.values()).count("known") == 2
+    (found,) = repair(workspace, verify(workspace)).findings
+    assert found.outcome is Outcome.MARKED
+    assert f"ingest {NEW} again" in found.advice
+    assert not path.exists()
+    report = ingest(workspace, granules.values())
+    assert [
+        (Path(file.name).name, file.outcome) for file in report.files if file.outcome != "known"
+    ] == [(NEW, "restored")]
+    assert path.read_bytes() == content
+    assert verify(workspace).findings == []
+    assert live(workspace) == [layer]
+    assert ingest(workspace, granules.values()).count("known") == 2
 
 
 def test_other_days_and_tiles_are_left_alone(workspace, granules, tmp_path):

@@ -23,6 +23,7 @@ VIEWS = (
     "month_metrics",
     "monthly_statistics",
     "network_metrics",
+    "plan",
     "product_metrics",
     "quarantine",
     "quarantined_jobs",
@@ -74,6 +75,16 @@ def filled(module_database, tmp_path_factory):
     )
     catalogue.run(
         "INSERT INTO smcatalog.announcements (kind, map_id) VALUES ('new', :map)", map=made
+    )
+    catalogue.run(
+        "UPDATE smcatalog.product_versions SET active = true, "
+        """definition = definition || '{"first_day": "2018-01-01"}' WHERE id = :version""",
+        version=version,
+    )
+    catalogue.run(
+        "INSERT INTO smcatalog.plan_days (product_version_id, day, start_time, end_time, partition, "
+        "closes_at) SELECT product_version_id, day, start_time, end_time, 'all', end_time "
+        "FROM smcatalog.maps"
     )
     catalogue.run("INSERT INTO smcatalog.quarantine (name, reason) VALUES ('f', 'empty')")
     catalogue.run(

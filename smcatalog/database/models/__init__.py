@@ -2,6 +2,7 @@
 
 from smcatalog.database.models.announcements import Announcement, Webhook
 from smcatalog.database.models.base import SCHEMA, Base
+from smcatalog.database.models.damage import DamagedFile
 from smcatalog.database.models.deliveries import Delivery
 from smcatalog.database.models.inputs import Granule, Layer, LayerGranule, Quarantine
 from smcatalog.database.models.jobs import JobTrouble, QuarantinedJob, StepTotal
@@ -23,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "Announcement",
     "Base",
+    "DamagedFile",
     "Delivery",
     "Granule",
     "JobTrouble",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -82,6 +83,14 @@ class Layer(Base):
             postgresql_nulls_not_distinct=True,
         ),
         Index("ix_layers_source_variable_day", "source", "variable", "day"),
+        Index(
+            "ix_layers_live_time",
+            "source",
+            "variable",
+            text("tstzrange(start_time, end_time)"),
+            postgresql_using="gist",
+            postgresql_where="superseded_at IS NULL",
+        ),
         {"comment": "Layers: one variable on one grid for one day or period, or static"},
     )
 

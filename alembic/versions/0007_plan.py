@@ -3,16 +3,16 @@
 A layer that comes or goes leaves, in its own transaction, a note for every active product version that reads
 it. Who plans takes the notes and looks at the days that they name, and at no others.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0007
+Revises: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -70,10 +70,15 @@ WITH v AS (
         WHERE p.product_version_id = version AND p.training_days > 0 AND p.period <= w.partition
         ORDER BY p.period DESC LIMIT 1
     ) t
+), damaged AS (
+    SELECT f.map_id, min(f.key || ': ' || x.reason) AS reason
+    FROM smcatalog.damaged_files x JOIN smcatalog.map_files f ON f.key = x.key
+    WHERE x.repaired_at IS NULL GROUP BY f.map_id
 ), looked AS (
     SELECT d.*, v.product_id, v.reprocess, v.renewal, t.id AS partition_id, t.period AS learned_in,
            t.model_id, t.refused, t.causes AS model_causes,
            m.item_id, m.status, m.published_at, m.product_version_id AS map_version,
+           g.reason AS damage,
            CASE
                WHEN d.inputs_fingerprint IS NULL THEN 'incomplete'
                WHEN t.id IS NULL OR t.refused IS NOT NULL THEN 'untrained'
@@ -83,6 +88,7 @@ WITH v AS (
                WHEN m.inputs_fingerprint <> d.inputs_fingerprint THEN 'inputs'
                WHEN t.model_id IS DISTINCT FROM m.model_id THEN 'model'
                WHEN m.status = 'provisional' AND d.closes_at <= instant THEN 'closing'
+               WHEN g.map_id IS NOT NULL THEN 'damaged'
            END AS why
     FROM v
     JOIN smcatalog.plan_days d ON d.product_version_id = v.id
@@ -90,6 +96,7 @@ WITH v AS (
     LEFT JOIN learned t ON t.name = d.partition
     LEFT JOIN smcatalog.maps m ON m.product_id = v.product_id AND m.day = d.day
                               AND m.superseded_at IS NULL
+    LEFT JOIN damaged g ON g.map_id = m.id
 ), judged AS (
     SELECT l.*,
            CASE WHEN l.item_id IS NULL THEN NULL
@@ -100,7 +107,7 @@ WITH v AS (
     -- a map whose day has no inputs at all any more
     SELECT version, m.day, m.start_time, m.end_time, NULL, NULL, NULL, NULL, m.end_time, NULL,
            v.product_id, v.reprocess, v.renewal, NULL, NULL, NULL, NULL, NULL,
-           m.item_id, m.status, m.published_at, m.product_version_id, 'gone', 'gone'
+           m.item_id, m.status, m.published_at, m.product_version_id, NULL, 'gone', 'gone'
     FROM v
     JOIN smcatalog.maps m ON m.product_id = v.product_id AND m.superseded_at IS NULL
                          AND m.product_version_id = v.id AND m.day BETWEEN v.first_day AND v.last_day
@@ -132,7 +139,7 @@ SELECT h.day, h.start_time, h.end_time,
             ELSE 'current' END,
        coalesce(h.cause, h.why), h.held_for, h.closes_at <= instant, h.closes_at, h.item_id,
        h.partition_id, h.learned_in, h.model_id, h.inputs_fingerprint,
-       coalesce(h.missing, h.refused),
+       coalesce(h.missing, h.refused, CASE WHEN h.why = 'damaged' THEN h.damage END),
        CASE WHEN h.why = 'model' THEN h.model_causes ELSE h.causes END
 FROM held h
 UNION ALL
@@ -166,7 +173,7 @@ COLUMNS = {
     "version": "Number of the product version that is planned",
     "day": "Day that the map is dated by",
     "state": "missing, stale, gone (its inputs went), held (stale by policy), refused or current",
-    "cause": "new, recipe, algorithm, inputs, model, closing, gone, incomplete, untrained or quarantine",
+    "cause": "new, recipe, algorithm, inputs, model, closing, damaged, gone, incomplete, untrained or quarantine",
     "held_for": "closing (of a provisional day), listed (by an operator) or never; null if not held",
     "closes_at": "When the map becomes final",
     "item_id": "Item of the map in force; null when there is none",
@@ -380,7 +387,7 @@ def upgrade() -> None:
     )
     _add_columns()
     op.create_index(
-        "idx_layers_live_time",
+        "ix_layers_live_time",
         "layers",
         ["source", "variable", sa.text("tstzrange(start_time, end_time)")],
         schema="smcatalog",
@@ -520,7 +527,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER layer_went ON smcatalog.layers")
     op.execute("DROP FUNCTION smcatalog.note_layer_change()")
     op.drop_index("ix_quarantine_open", "quarantine", schema="smcatalog")
-    op.drop_index("idx_layers_live_time", "layers", schema="smcatalog")
+    op.drop_index("ix_layers_live_time", "layers", schema="smcatalog")
     op.drop_index("uq_product_versions_active", "product_versions", schema="smcatalog")
     for table, columns in (
         ("maps", ("inputs_fingerprint", "algorithm")),
