@@ -179,6 +179,7 @@ def test_migrations_make_exactly_what_the_models_say(database, empty_database):
     """``alembic check`` sees neither CHECK constraints nor predicates of indexes: this does."""
     with empty_database.connect() as connection:
         connection.execute("CREATE EXTENSION postgis SCHEMA public")
+        connection.execute("CREATE EXTENSION btree_gist SCHEMA public")
         connection.execute("CREATE SCHEMA smcatalog")
     with empty_database.engine.begin() as connection:
         connection.execute(text("SET LOCAL search_path = public"))
