@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,7 @@ _PRELOAD: Final = (
     "smcatalog.services.layers",
 )
 """What every process needs, imported once for all."""
+_SAFE: Final = "PYTHONSAFEPATH"
 _END: Final = None
 """Said behind the results of a delivery."""
 
@@ -51,14 +53,33 @@ def warm() -> None:
     Called early, it hides a second or two behind whatever comes before the first file.
     """
     _context()
-    multiprocessing.forkserver.ensure_running()
 
 
 def _context() -> ForkServerContext:
     # a fork of this process would share its connections to the database
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOAD))
+    with _safe_path():
+        multiprocessing.forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep the server from importing what lies in the folder that we were called in.
+
+    It is started by ``python -c``, which looks there first: a folder called as one of our packages, or a file called as
+    a library's, would be taken for them.
+    """
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before
 
 
 def in_processes(

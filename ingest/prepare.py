@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ingest.granules import Granule
     from smcatalog.core.grids import Grid
 
-__all__ = ["Known", "Prepared", "Preparer", "Refused", "Result", "refused"]
+__all__ = ["Known", "Prepared", "Preparer", "Recognised", "Refused", "Result", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,23 @@ class Prepared:
     sets: tuple[ZoneSet, ...]
 
 
-Result = Known | Refused | Prepared
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A file that was only looked at: which granule it is.
+
+    Parameters
+    ----------
+    name : str
+        What a person knows the file by.
+    source : str
+        Product family.
+    """
+
+    name: str
+    source: str
+
+
+Result = Known | Refused | Prepared | Recognised
 
 
 class Preparer:
@@ -130,6 +146,17 @@ class Preparer:
             return self._prepare(candidate, granule)
         except RefusedInput as error:
             return refused(candidate, granule, error.reason)
+
+    def look(self, candidate: Candidate) -> Result:
+        """Say which granule a file is, and write nothing; what is wrong further inside is not seen."""
+        try:
+            if candidate.problem is None and (mark := self._known_mark(candidate)):
+                return Known(candidate.name, self._withdrawn.get(mark))
+            from ingest.granules import examine  # noqa: PLC0415 - as above
+
+            return Recognised(candidate.name, examine(candidate).identity.source)
+        except RefusedInput as error:
+            return refused(candidate, None, error.reason)
 
     def _known_mark(self, candidate: Candidate) -> tuple[str, str] | None:
         """Return file name and checksum of a file whose granule is recorded."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from ingest.candidate import Candidate
 from ingest.files import deliveries, opened
 from ingest.pool import in_processes
-from ingest.prepare import Known, Prepared, Preparer, Refused, Result
+from ingest.prepare import Known, Prepared, Preparer, Recognised, Refused, Result
 from ingest.zips import names_inside
 from smcatalog.database.damage import note_repaired
 from smcatalog.database.engine import transaction
@@ -42,6 +42,7 @@ __all__ = ["FileResult", "IngestReport", "ingest"]
 _INGESTED: Final = "ingested"
 _KNOWN: Final = "known"
 _REFUSED: Final = "refused"
+_NEW: Final = "new"
 _WITHDRAWN: Final = "withdrawn"
 _RESTORED: Final = "restored"
 _WORTH: Final = 4
@@ -109,6 +110,7 @@ def ingest(
     *,
     workers: int = 1,
     tell: Callable[[FileResult], None] = lambda _: None,
+    dry_run: bool = False,
 ) -> IngestReport:
     """Ingest files, folders and zips.
 
@@ -120,6 +122,8 @@ def ingest(
         Processes that read files, if there are enough of them; what comes out is the same.
     tell : callable, optional
         Called with each file's result as it comes.
+    dry_run : bool
+        Only say of each file what it is; nothing is written.
 
     Returns
     -------
@@ -127,7 +131,8 @@ def ingest(
         One entry a file. Files that are known already are left alone; unfit ones are named with their
         reason, again at each run that meets them.
     """
-    workspace.store.sweep()
+    if not dry_run:
+        workspace.store.sweep()
     found = list(deliveries(paths))
     names = _names(found)
     known, withdrawn = transaction(
@@ -143,14 +148,14 @@ def ingest(
         frozenset(known),
         withdrawn,
     )
-    processes = _processes(workers, found, len(names))
+    processes = 0 if dry_run else _processes(workers, found, len(names))
     results = []
     for result in (
         in_processes(preparer, found, processes)
         if processes
-        else _in_this_process(preparer(), found)
+        else _in_this_process(preparer(), found, dry_run=dry_run)
     ):
-        file = _recorded(workspace, result)
+        file = _told(result) if dry_run else _recorded(workspace, result)
         tell(file)
         results.append(file)
     return IngestReport(tuple(results))
@@ -179,10 +184,26 @@ def _names(found: Iterable[Candidate]) -> set[str]:
     return names
 
 
-def _in_this_process(preparer: Preparer, found: Iterable[Candidate]) -> Iterator[Result]:
+def _in_this_process(
+    preparer: Preparer, found: Iterable[Candidate], *, dry_run: bool
+) -> Iterator[Result]:
     for delivery in found:
         for candidate in opened(delivery):
-            yield preparer.prepare(candidate)
+            yield preparer.look(candidate) if dry_run else preparer.prepare(candidate)
+
+
+def _told(result: Result) -> FileResult:
+    """Return what would become of a file that was looked at."""
+    match result:
+        case Known():
+            return _known(result.name, None, result.withdrawn)
+        case Refused():
+            refusal = result.refusal
+            return FileResult(result.name, _REFUSED, refusal.source, reason=refusal.reason)
+        case Recognised():
+            return FileResult(result.name, _NEW, result.source)
+        case Prepared():
+            raise TypeError(f"{result.name} was to be looked at and was prepared")
 
 
 def _recorded(workspace: Workspace, result: Result) -> FileResult:
@@ -193,6 +214,8 @@ def _recorded(workspace: Workspace, result: Result) -> FileResult:
             return _quarantined(workspace, result)
         case Prepared():
             return transaction(workspace.engine, lambda connection: _record(connection, result))
+        case Recognised():
+            raise TypeError(f"{result.name} was only looked at: there is nothing to record")
 
 
 def _record(connection: Connection, prepared: Prepared) -> FileResult:

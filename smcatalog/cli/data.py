@@ -90,13 +90,16 @@ def products_show(context: typer.Context, name: str) -> None:
 
 
 @products_app.command("add")
-def products_add(context: typer.Context, file: Path) -> None:
+def products_add(context: typer.Context, file: Path, dry_run: DryRun = False) -> None:
     """Declare a product from a TOML file; a copy is kept in the home."""
     from smcatalog.methods import create
     from smcatalog.products import read_definition
 
     definition = read_definition(file)
     create(definition.method.name, definition.method.parameters)
+    if dry_run:
+        say(f"{file} declares {definition.name} and is right")
+        return
     folder = _added(context.obj)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{definition.name}.toml"
@@ -117,6 +120,7 @@ def _ingest(
         int | None,
         typer.Option("--workers", min=1, help="Processes that read files; default: one a core."),
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Ingest granules, station archives and zones: files, folders and zips.
 
@@ -126,7 +130,7 @@ def _ingest(
     from ingest.pool import warm
 
     processes = workers or os.cpu_count() or 1
-    if processes > 1:
+    if processes > 1 and not dry_run:
         warm()
     from ingest.service import ingest
 
@@ -140,7 +144,9 @@ def _ingest(
             complain(f"{result.outcome}: {result.name}: {result.reason}")
 
     with meter("files") as show:
-        report = ingest(open_workspace(context), paths, workers=processes, tell=tell)
+        report = ingest(
+            open_workspace(context), paths, workers=processes, tell=tell, dry_run=dry_run
+        )
     if json:
         print_json(report)
     else:
@@ -168,6 +174,9 @@ def _print_ingested(report: IngestReport, *, each: bool) -> None:
             ("source", "files", "layers", "observations", "zones"),
             [(s, len(g), *n) for s, g, n in zip(sources, groups, counts, strict=True)],
         )
+    if new := report.count("new"):
+        say(f"{new} files would be read, {report.count('known')} are known")
+        return
     layers, observations = (
         sum(getattr(file, what) for file in files) for what in ("layers", "observations")
     )
@@ -219,12 +228,20 @@ def _days(first: str | None, last: str | None) -> tuple[date | None, date | None
 
 
 def _produce(
-    context: typer.Context, product: str, first: From = None, last: To = None, json: Json = False
+    context: typer.Context,
+    product: str,
+    first: From = None,
+    last: To = None,
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Fit, map and publish what is missing or stale, in this process.
 
     Days that cannot be made are named with their reason; then the exit code is 3.
     """
+    if dry_run:
+        _plan(context, product, first, last, json=json)
+        return
     from smcatalog.services.produce import produce
 
     definition = find_definition(context.obj, product)
@@ -237,6 +254,11 @@ def _produce(
         say(
             f"{report.product} v{report.version}: {report.count('made')} maps made, "
             f"{report.count('current')} current, {report.count('refused')} refused"
+            + "".join(
+                f", {report.count(other)} {other}"
+                for other in ("withdrawn", "held")
+                if report.count(other)
+            )
         )
     if report.refused:
         raise typer.Exit(ExitCode.IN_PART)

@@ -39,6 +39,9 @@ def _validate(
             help="Folder of a simulated world's truth: compare with it, not with stations."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Score the match-ups that there are; write nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Score maps against stations or a simulated truth, beside the coarse product they were made from."""
@@ -64,6 +67,7 @@ def _validate(
             last=parse_day(last) if last else None,
             network=network,
             as_of=parse_instant(as_of) if as_of else None,
+            dry_run=dry_run,
             progress=show,
         )
     if json:

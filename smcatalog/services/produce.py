@@ -30,6 +30,7 @@ from smcatalog.services.plan import Cause, DayState, PlannedDay, make_plan
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.publish import announce_collection, publish, write_map_files
 from smcatalog.services.refresh import ALGORITHM, algorithm_of, inputs_fingerprint
+from smcatalog.services.withdraw import withdraw
 from smcatalog.services.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class DayResult:
     day : date
         Day that the map is dated by.
     outcome : str
-        ``made``, ``current``, ``held`` (stale by policy), ``gone`` or ``refused``.
+        ``made``, ``current``, ``held`` (stale by policy), ``withdrawn`` or ``refused``.
     item_id : str or None
         The live map's item.
     reason : str
@@ -127,6 +128,9 @@ def produce(
             maker.fit(partition)
         for partition, days in groupby(to_make, key=lambda day: day.partition or ""):
             made |= {result.day: result for result in maker.make(partition, list(days))}
+    for day in plan.in_state(DayState.GONE):
+        withdraw(workspace, definition, version.product_id, day.day, day.reason)
+        made[day.day] = DayResult(day.day, "withdrawn", day.item_id, day.reason)
     results = tuple(made.get(day.day) or _result(day) for day in plan.days)
     return ProduceReport(definition.name, version.number, results)
 

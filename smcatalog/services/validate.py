@@ -130,6 +130,7 @@ def validate(
     last: date | None = None,
     network: str | None = None,
     as_of: datetime | None = None,
+    dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
     """Bring a product's match-ups up to date and score its maps against stations.
@@ -151,6 +152,8 @@ def validate(
     as_of : datetime, optional
         Score the maps that were in force at this instant, not the live ones. The observations are
         today's: they have no history.
+    dry_run : bool
+        Score the match-ups that there are and leave them as they are.
     progress : callable, optional
         Called with the number of maps done and of all that have something to do.
 
@@ -168,7 +171,9 @@ def validate(
     if first is not None and last is not None and last < first:
         raise UsageError(f"the last day {last} is before the first day {first}")
     product_id = transaction(engine, lambda c: _known(c, product, network))
-    changes = update_matchups(engine, store, product_id, as_of=as_of, progress=progress)
+    changes = MatchupChanges(0, 0, 0)
+    if not dry_run:
+        changes = update_matchups(engine, store, product_id, as_of=as_of, progress=progress)
     groups = transaction(
         engine,
         lambda c: group_moments(
