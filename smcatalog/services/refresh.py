@@ -54,6 +54,8 @@ Raised whenever the same layers and recipe would give another map."""
 
 _AT_ONCE: Final = 400
 """Days whose layers are held in memory together."""
+_NEAR: Final = 16
+"""Days between two spans that are looked at too, since asking twice costs more."""
 _CAUSES: Final = 8
 """Granules that are named as causes, of a day or of a partition."""
 
@@ -191,7 +193,14 @@ def _spans(
 
 
 def _parts(spans: Iterable[tuple[date, date]]) -> Iterator[tuple[date, date]]:
+    """Divide spans into parts that are looked at together; near ones become one."""
+    merged: list[tuple[date, date]] = []
     for first, last in spans:
+        if merged and (first - merged[-1][1]).days <= _NEAR:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    for first, last in merged:
         start = first
         while start <= last:
             end = min(start + timedelta(days=_AT_ONCE - 1), last)
