@@ -132,10 +132,10 @@ def random_event(dice: random.Random, connection) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_plan_that_is_kept_is_the_one_made_from_nothing(place, shape):
+def test_the_plan_that_is_kept_is_the_one_made_from_nothing(place, shape, repetitions):
     dice = random.Random(f"plan {shape}")
     asked = definition(shape, training_until=make.FIRST + timedelta(days=40))
-    for round_ in range(12):
+    for round_ in range(repetitions(12)):
         for _ in range(dice.randrange(1, 12)):
             with place.engine.begin() as connection:
                 random_event(dice, connection)
@@ -151,10 +151,10 @@ def test_the_plan_that_is_kept_is_the_one_made_from_nothing(place, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_was_made_is_current_whatever_came_before(place, shape):
+def test_what_was_made_is_current_whatever_came_before(place, shape, repetitions):
     dice = random.Random(f"made {shape}")
     asked = definition(shape)
-    for _ in range(5):
+    for _ in range(repetitions(5)):
         for _ in range(dice.randrange(1, 15)):
             with place.engine.begin() as connection:
                 random_event(dice, connection)
