@@ -19,6 +19,7 @@ from smcatalog.cli import (
     nightly,
     results,
     simulate,
+    status,
     upkeep,
     work,
 )
@@ -69,7 +70,7 @@ app.add_typer(work.jobs_app, name="jobs")
 app.add_typer(granules.app, name="granules")
 app.add_typer(maps.app, name="maps")
 app.add_typer(announcements.app, name="announcements")
-for module in (simulate, acquire, data, results, work, nightly, upkeep):
+for module in (simulate, acquire, data, results, work, nightly, status, upkeep):
     module.register(app)
 
 

@@ -119,10 +119,19 @@ def _produce(workspace: Workspace, job: RunningJob) -> None:
 
 
 def _announce(workspace: Workspace, _job: RunningJob) -> None:
+    import structlog
+
     from smcatalog.database.engine import transaction
     from smcatalog.services.announce import deliver
 
     report = deliver(workspace.engine, workspace.settings)
+    log = structlog.get_logger("smcatalog.announce")
+    counts = {"delivered": report.delivered, "waiting": report.waiting}
+    if report.error is None:
+        log.info("announcements delivered", **counts)
+    else:
+        # the job is done all the same: it comes again when the receiver may be asked again
+        log.warning("announcements not delivered", **counts, error=report.error)
     if report.next_attempt_at is not None:
         later = Job("announce", {}, "announce", "announce", not_before=report.next_attempt_at)
         transaction(workspace.engine, lambda connection: enqueue(connection, [later]))

@@ -7,7 +7,7 @@ since another one has it. So every step first asks whether the job is still this
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.exc import IntegrityError
 
-from smcatalog.jobs.values import Outcome
+from smcatalog.jobs.values import JSON, Outcome
 
 __all__ = [
     "CHANNEL",
@@ -46,6 +46,7 @@ class Recovered:
 
     id: int
     task: str
+    arguments: Mapping[str, JSON]
     outcome: Outcome
 
 
@@ -149,7 +150,7 @@ def recover_ownerless(connection: Connection) -> list[Recovered]:
     for job in held(connection, "worker_id IS NULL"):
         _note(connection, job["id"], "interruptions", "its worker was taken off the list")
         put_back(connection, job, 0.0)
-        recovered.append(Recovered(job["id"], job["task_name"], Outcome.INTERRUPTED))
+        recovered.append(Recovered(job["id"], job["task_name"], job["args"], Outcome.INTERRUPTED))
     return recovered
 
 
@@ -177,7 +178,7 @@ def _after_kill(connection: Connection, job: RowMapping, max_kills: int) -> Reco
     _add_to_totals(connection, job["task_name"], failed=True, seconds=0.0, size=0)
     if kills < max_kills:
         put_back(connection, job, 0.0)
-        return Recovered(job["id"], job["task_name"], Outcome.RETRIED)
+        return Recovered(job["id"], job["task_name"], job["args"], Outcome.RETRIED)
     connection.execute(
         text("UPDATE smcatalog.job_troubles SET error = :error WHERE job_id = :job"),
         {
@@ -190,7 +191,7 @@ def _after_kill(connection: Connection, job: RowMapping, max_kills: int) -> Reco
         },
     )
     _quarantine(connection, job, "")
-    return Recovered(job["id"], job["task_name"], Outcome.QUARANTINED)
+    return Recovered(job["id"], job["task_name"], job["args"], Outcome.QUARANTINED)
 
 
 def _note(connection: Connection, job_id: int, count: str, error: str) -> int:

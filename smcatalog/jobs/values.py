@@ -6,14 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from smcatalog.core.errors import Interrupted
 
-__all__ = ["JSON", "Handler", "Job", "Outcome", "RunningJob", "WorkerReport"]
+__all__ = ["JSON", "Handler", "Job", "Outcome", "RunningJob", "WorkerReport", "shown"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """What JSON can say."""
+
+_SHOWN: Final = ("product", "partition", "block", "day", "month", "version", "source")
+
+
+def shown(arguments: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return those of a job's arguments that all log lines about it carry."""
+    return {name: arguments[name] for name in _SHOWN if name in arguments}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from smcatalog.database.engine import transaction
 from smcatalog.jobs.fetching import register
 from smcatalog.jobs.options import WorkerOptions
 from smcatalog.jobs.transitions import CHANNEL, Recovered, give_back, recover, recover_ownerless
+from smcatalog.jobs.values import shown
 
 __all__ = ["Watcher"]
 
@@ -240,7 +241,11 @@ class Watcher:
         recovered += transaction(self._engine, recover_ownerless)
         for job in recovered:
             log.warning(
-                "job of a dead worker", job=job.id, task=job.task, outcome=job.outcome.value
+                "job of a dead worker",
+                job=job.id,
+                task=job.task,
+                outcome=job.outcome.value,
+                **shown(job.arguments),
             )
         self.recovered += len(recovered)
         if recovered:

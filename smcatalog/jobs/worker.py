@@ -33,15 +33,13 @@ from smcatalog.database.engine import connect, transaction
 from smcatalog.jobs import fetching, transitions
 from smcatalog.jobs.fetching import Fetched
 from smcatalog.jobs.options import WorkerOptions
-from smcatalog.jobs.values import Handler, Outcome, RunningJob, WorkerReport
+from smcatalog.jobs.values import Handler, Outcome, RunningJob, WorkerReport, shown
 from smcatalog.jobs.watch import Watcher
 
 __all__ = ["run_worker"]
 
 _BEYOND_RETRY: Final = (UsageError, NotFoundError, RefusedInput)
 """What another attempt cannot mend; UsageError stands for wrong settings and definitions too."""
-_SHOWN: Final = ("product", "partition", "day", "month", "version", "source")
-"""Arguments that log lines carry."""
 _INSTANT: Final = 0.2
 _TRACEBACK_CHARACTERS: Final = 20_000
 
@@ -193,9 +191,8 @@ class _Loop:
             # after it was taken for dead a worker is another one, and its job is somebody else's
             should_stop=lambda: self.watcher.stopping.is_set() or self.watcher.worker != worker,
         )
-        shown = {key: job.arguments[key] for key in _SHOWN if key in job.arguments}
         with structlog.contextvars.bound_contextvars(
-            job=job.id, task=job.task, attempt=job.attempt, **shown
+            job=job.id, task=job.task, attempt=job.attempt, **shown(job.arguments)
         ):
             log.info("job started")
             self.watcher.running = job.id

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from smcatalog.core.errors import ConfigurationError
 from smcatalog.core.settings import Settings
 
-__all__ = ["Answer", "DeliveryError", "Webhook", "sign"]
+__all__ = ["Answer", "DeliveryError", "Webhook", "address_sha256", "sign"]
 
 _SECRET_BYTES: Final = 16
 _STEP_SECONDS: Final = 10.0
@@ -44,6 +44,23 @@ class Answer:
 
     status: int
     retry_after: float | None = None
+
+
+def address_sha256(url: str) -> str:
+    """Return the checksum of a receiver's address, by which the database knows it.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is no address.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(
+            "SMCATALOG_WEBHOOK_URL is not an address: its host or port is wrong"
+        ) from error
+    return hashlib.sha256(parts.geturl().encode()).hexdigest()
 
 
 def sign(secret: bytes, body: bytes, seconds: int) -> str:
@@ -97,7 +114,7 @@ class Webhook:
     @property
     def address_sha256(self) -> str:
         """Checksum of the address, by which the database knows the receiver."""
-        return hashlib.sha256(self.parts.geturl().encode()).hexdigest()
+        return address_sha256(self.parts.geturl())
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post a body and return the answer, whatever its status; redirects are answers too.

@@ -7,6 +7,9 @@ import pytest
 
 from ingest.registry import READERS
 from ingest.world.writers import COSTS, WRITERS
+from smcatalog.database.engine import connect
+from smcatalog.services.metrics import CatalogueCollector
+from smcatalog.services.plan import Cause, DayState
 
 ROOT = Path(__file__).parents[2]
 WORLD = "docs/simulated-world.md"
@@ -32,3 +35,31 @@ def test_sources_are_listed_once_and_no_others(document, sources):
 
 def test_costs_are_those_of_writers():
     assert COSTS.keys() <= WRITERS.keys()
+
+
+def operations():
+    return (ROOT / "docs/operations.md").read_text("utf-8")
+
+
+def test_metrics_are_listed_and_no_others():
+    suffixes = {"counter": "_total", "info": "_info"}
+    collector = CatalogueCollector(connect("postgresql:///nothing"))
+    names = {family.name + suffixes.get(family.type, "") for family in collector.describe()}
+    table = [row for row in operations().splitlines() if row.startswith("| `smcatalog_")]
+    assert {name for row in table for name in re.findall(r"`(smcatalog_\w+)`", row)} == names
+    # also in the examples of alerts
+    assert set(re.findall(r"smcatalog_\w+", operations())) == names
+
+
+def test_alerts_are_valid_yaml():
+    import yaml
+
+    blocks = re.findall(r"```yaml\n(.*?)```", operations(), re.DOTALL)
+    assert [list(yaml.safe_load(block)) for block in blocks] == [["scrape_configs"], ["groups"]]
+
+
+def test_all_states_and_causes_of_days_are_explained():
+    rows = re.findall(r"^\| (\w+) \|([\w ,;`]*)\|", operations(), re.MULTILINE)
+    assert {state for state, _ in rows} >= set(DayState)
+    explained = {word for state, why in rows if state in set(DayState) for word in why.split()}
+    assert {word.strip(",;") for word in explained} >= set(Cause)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from smcatalog.core.logs import masked
+from smcatalog.jobs.values import shown
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,8 @@ def test_a_line_of_json_an_event_with_what_is_bound():
 
 def test_text_for_people():
     assert "begun" in logged("text")
+
+
+def test_lines_about_a_job_say_what_it_is_about():
+    about = {"product": "p", "partition": "2020001", "block": "2020017", "month": "2020-01"}
+    assert shown({**about, "content": "0a1b", "paths": ["f"]}) == about
