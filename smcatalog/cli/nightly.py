@@ -6,13 +6,13 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from smcatalog.cli.data import find_definition, open_workspace
 from smcatalog.cli.output import ExitCode, complain, print_json, say
-from smcatalog.core.errors import UsageError
+from smcatalog.core.errors import SmcatalogError, UsageError
 from smcatalog.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ Products = Annotated[
     list[str] | None,
     typer.Argument(help="Products to begin with, beside those that are made already."),
 ]
+
+_MINUTE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +225,40 @@ def _rehearse(workspace: Workspace, settings: Settings, products: list[str], *, 
 
 
 def _stay(workspace: Workspace, settings: Settings, products: list[str], hour: time) -> None:
-    """Wake the workers each day, until the process is asked to end."""
+    """Wake the workers each day, until the process is asked to end.
+
+    What keeps it from that, a database that is away or an inbox that is not mounted, is no reason to leave
+    out a night: it tries again each minute.
+    """
     import signal
 
+    import structlog
+
+    log = structlog.get_logger("smcatalog.nightly")
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    following = _following(datetime.now(UTC), hour)
     while True:
-        now = datetime.now(UTC)
-        following = datetime.combine(now.date(), hour, tzinfo=UTC)
-        if following <= now:
-            following += timedelta(days=1)
         # a clock that is set meanwhile is looked at again within the minute
         while (left := (following - datetime.now(UTC)).total_seconds()) > 0:
-            if ended.wait(min(left, 60)):
+            if ended.wait(min(left, _MINUTE)):
                 return
-        names, files = _wake(workspace, settings, products)
-        say(f"woke the workers: {len(names)} products, {files} jobs of the inbox")
+        try:
+            names, files = _wake(workspace, settings, products)
+        except (SmcatalogError, OSError) as error:
+            log.warning("could not wake the workers, trying again", error=str(error))
+            if ended.wait(_MINUTE):
+                return
+            continue
+        log.info("woke the workers", products=len(names), inbox_jobs=files)
+        following = _following(datetime.now(UTC), hour)
+
+
+def _following(now: datetime, hour: time) -> datetime:
+    """Return the next instant at which it is that time of day."""
+    today = datetime.combine(now.date(), hour, tzinfo=UTC)
+    return today if today > now else today + timedelta(days=1)
 
 
 def register(app: typer.Typer) -> None:
