@@ -34,7 +34,7 @@ from smcatalog.database.observations import record_series, record_site
 from smcatalog.database.withdrawals import lock_subject, withdrawn_files, withdrawn_reason
 from smcatalog.database.zones import record_zones
 from smcatalog.jobs import enqueue
-from smcatalog.services.night import jobs_behind_layers
+from smcatalog.services.night import jobs_behind_layers, jobs_behind_observations
 from smcatalog.services.workspace import Workspace
 
 __all__ = ["FileResult", "IngestReport", "ingest"]
@@ -238,6 +238,8 @@ def _record(connection: Connection, prepared: Prepared) -> FileResult:
     observed = sum(record_series(connection, one) for one in prepared.series)
     zones = sum(record_zones(connection, one, granule_id) for one in prepared.sets)
     resolve(connection, granule.delivered_as)
+    if observed or prepared.sites:
+        enqueue(connection, jobs_behind_observations(connection))
     if layers or superseded:
         # last, since others that record wait here until we have committed
         enqueue(connection, jobs_behind_layers(connection))

@@ -49,22 +49,25 @@ EXECUTE FUNCTION smcatalog.note_layer_change();
 """
 
 STATES = """
-CREATE FUNCTION smcatalog.day_states(version bigint, instant timestamptz)
-RETURNS TABLE (
+CREATE FUNCTION smcatalog.day_states(
+    version bigint, instant timestamptz, first date DEFAULT '-infinity', last date DEFAULT 'infinity'
+) RETURNS TABLE (
     day date, start_time timestamptz, end_time timestamptz, state text, cause text, held_for text,
     final boolean, closes_at timestamptz, item_id text, partition_id bigint, partition text,
     model_id bigint, inputs_fingerprint text, detail text, causes jsonb
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 WITH v AS (
-    SELECT x.id, x.product_id, x.algorithm, (x.definition ->> 'first_day')::date AS first_day,
-           coalesce((x.definition ->> 'last_day')::date, 'infinity') AS last_day,
+    SELECT x.id, x.product_id, x.algorithm,
+           greatest((x.definition ->> 'first_day')::date, first) AS first_day,
+           least(coalesce((x.definition ->> 'last_day')::date, 'infinity'), last) AS last_day,
            coalesce(x.definition ->> 'reprocess', 'always') AS reprocess,
            coalesce(x.definition ->> 'update', 'closing') AS renewal
     FROM smcatalog.product_versions x WHERE x.id = version
 ), learned AS (
     -- a period's own model, else that of the last one before it that has something to learn from
     SELECT w.partition AS name, t.*
-    FROM (SELECT DISTINCT partition FROM smcatalog.plan_days WHERE product_version_id = version) w
+    FROM (SELECT DISTINCT d.partition FROM smcatalog.plan_days d
+          WHERE d.product_version_id = version AND d.day BETWEEN first AND last) w
     CROSS JOIN LATERAL (
         SELECT p.id, p.period, p.model_id, p.refused, p.causes FROM smcatalog.partitions p
         WHERE p.product_version_id = version AND p.training_days > 0 AND p.period <= w.partition
@@ -164,7 +167,7 @@ WHERE q.day BETWEEN v.first_day AND v.last_day
   )
 $function$;
 
-COMMENT ON FUNCTION smcatalog.day_states(bigint, timestamptz) IS
+COMMENT ON FUNCTION smcatalog.day_states(bigint, timestamptz, date, date) IS
     'What is to be done about each day of a product version, and why; plan it first';
 """
 
@@ -522,7 +525,7 @@ def _add_columns() -> None:
 
 def downgrade() -> None:
     op.execute("DROP VIEW views.plan")
-    op.execute("DROP FUNCTION smcatalog.day_states(bigint, timestamptz)")
+    op.execute("DROP FUNCTION smcatalog.day_states(bigint, timestamptz, date, date)")
     op.execute("DROP TRIGGER layer_came ON smcatalog.layers")
     op.execute("DROP TRIGGER layer_went ON smcatalog.layers")
     op.execute("DROP FUNCTION smcatalog.note_layer_change()")

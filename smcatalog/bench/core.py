@@ -10,7 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-__all__ = ["Contest", "Figure", "Measurement", "figure", "measure", "registered"]
+__all__ = ["Contest", "Figure", "Measurement", "Seconds", "figure", "measure", "registered"]
+
+
+class Seconds(float):
+    """A time that a contestant took itself, to count in place of how long it ran."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +26,20 @@ class Contest:
     Parameters
     ----------
     ours, reference : callable
-        What is timed; called several times in turn.
+        What is timed; called several times in turn. One that returns `Seconds` says itself what counts.
     size : str
         How much is done, for a person.
+    notes : callable, optional
+        Says in the end what else was seen, for a person.
+    close : callable, optional
+        Ends what was started for it.
     """
 
     ours: Callable[[], object]
     reference: Callable[[], object]
     size: str
+    notes: Callable[[], str] = str
+    close: Callable[[], object] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Result of a figure: medians of seconds, and their ratio."""
+    """Result of a figure: medians of seconds, their ratio, and what else was seen."""
 
     name: str
     title: str
@@ -62,6 +74,7 @@ class Measurement:
     ours: float
     reference: float
     ratio: float
+    notes: str = ""
 
 
 _FIGURES: Final[dict[str, Figure]] = {}
@@ -86,16 +99,21 @@ def registered() -> list[Figure]:
 
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    said = work()
+    return float(said) if isinstance(said, Seconds) else time.perf_counter() - start
 
 
 def measure(wanted: Figure) -> Measurement:
     """Time both ways in turn and return medians and their ratio."""
     with tempfile.TemporaryDirectory(prefix="smcatalog-bench-") as folder:
         contest = wanted.prepare(Path(folder))
-        pairs = [
-            (_seconds(contest.ours), _seconds(contest.reference)) for _ in range(wanted.repeats)
-        ]
+        try:
+            pairs = [
+                (_seconds(contest.ours), _seconds(contest.reference)) for _ in range(wanted.repeats)
+            ]
+            notes = contest.notes()
+        finally:
+            contest.close()
     ours, reference = (median(side) for side in zip(*pairs, strict=True))
-    return Measurement(wanted.name, wanted.title, contest.size, ours, reference, ours / reference)
+    ratio = ours / reference
+    return Measurement(wanted.name, wanted.title, contest.size, ours, reference, ratio, notes)

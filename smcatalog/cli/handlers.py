@@ -38,7 +38,7 @@ def handlers(workspace: Workspace) -> Mapping[str, Handler]:
     ``produce``
         ``product``, ``partition``, ``block``: makes the maps of some days that share a model.
     ``validate``
-        ``product``, and ``month`` as YYYY-MM: brings match-ups and their roll-up up to date.
+        ``product``: brings match-ups and their roll-up up to date; with ``month``, as YYYY-MM, only its.
     ``announce``
         Posts to the webhook what was not posted yet.
     """
@@ -178,14 +178,17 @@ def _ingest(workspace: Workspace, job: RunningJob) -> None:
 
 
 def _validate(workspace: Workspace, job: RunningJob) -> None:
-    from smcatalog.services.validate import validate
+    from smcatalog.database.engine import transaction
+    from smcatalog.services.night import active_definition
+    from smcatalog.services.validate import update_matchups
 
     product = _text(job, "product")
-    first, last = _month(job)
-    validate(
+    first, last = _month(job) if "month" in job.arguments else (None, None)
+    version, _ = transaction(workspace.engine, lambda c: active_definition(c, product))
+    update_matchups(
         workspace.engine,
         workspace.store,
-        product,
+        version.product_id,
         first=first,
         last=last,
         progress=lambda _done, _total: job.stop_if_asked(),

@@ -216,6 +216,9 @@ def _bench(
             ("figure", "ours s", "reference s", "ratio", "what"),
             [(m.name, m.ours, m.reference, m.ratio, m.title) for m in measured],
         )
+        for one in measured:
+            if one.notes:
+                say(f"{one.name}: {one.notes}")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""Match-ups: which are missing or out of date, how they are written, and their monthly roll-up.
+"""Match-ups: which are missing or out of date, how they are written; `statistics` rolls them up by month.
 
 The rule, which the view ``views.matchups`` repeats for those who query it:
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
@@ -41,7 +41,6 @@ __all__ = [
     "inputs",
     "network_names",
     "outdated",
-    "refresh_statistics",
     "station_places",
     "write",
 ]
@@ -113,14 +112,22 @@ def in_force(as_of: datetime | None) -> str:
 
 
 def grids_in_force(
-    connection: Connection, product_id: int, as_of: datetime | None = None
+    connection: Connection,
+    product_id: int,
+    as_of: datetime | None = None,
+    first: date | None = None,
+    last: date | None = None,
 ) -> list[str]:
     """Return the names of the grids of a product's maps that are live, or were in force at an instant."""
     query = text(f"""
         SELECT DISTINCT m.grid FROM smcatalog.maps m
-        WHERE m.product_id = :product AND {in_force(as_of)} ORDER BY m.grid
+        WHERE m.product_id = :product AND {in_force(as_of)}
+          AND m.day BETWEEN coalesce(CAST(:first AS date), '-infinity')
+                        AND coalesce(CAST(:last AS date), 'infinity')
+        ORDER BY m.grid
     """)  # noqa: S608 - put together from constants
-    return list(connection.scalars(query, {"product": product_id, "as_of": as_of}))
+    arguments = {"product": product_id, "as_of": as_of, "first": first, "last": last}
+    return list(connection.scalars(query, arguments))
 
 
 def station_places(connection: Connection) -> list[tuple[int, float, float]]:
@@ -153,6 +160,8 @@ _REFERENCES: Final = f"""
         CROSS JOIN LATERAL jsonb_array_elements(v.definition -> 'depths')
             WITH ORDINALITY AS e (depth, number)
         WHERE m.product_id = :product AND {{in_force}}
+          AND m.day BETWEEN coalesce(CAST(:first AS date), '-infinity')
+                        AND coalesce(CAST(:last AS date), 'infinity')
     ),
     sensor AS (
         SELECT s.id, s.station_id, s.step_hours,
@@ -193,6 +202,8 @@ def outdated(
     product_id: int,
     inside: Sequence[tuple[str, int]],
     as_of: datetime | None = None,
+    first: date | None = None,
+    last: date | None = None,
 ) -> tuple[list[PendingMatchup], list[MatchupKey]]:
     """Compare the match-ups of a product's maps with what observations say now.
 
@@ -204,6 +215,8 @@ def outdated(
         Names of grids with the keys of the stations in them.
     as_of : datetime, optional
         Of the maps that were in force at this instant; of the live ones by default.
+    first, last : date, optional
+        Only of maps dated from ``first`` to ``last``, both included.
 
     Returns
     -------
@@ -218,6 +231,8 @@ def outdated(
             SELECT u.map_id, u.sensor_id, u.band, u.reference, u.n_days
             FROM smcatalog.matchups u JOIN smcatalog.maps m ON m.id = u.map_id
             WHERE m.product_id = :product AND {in_force(as_of)}
+              AND m.day BETWEEN coalesce(CAST(:first AS date), '-infinity')
+                            AND coalesce(CAST(:last AS date), 'infinity')
         )
         SELECT map_id, sensor_id, f.station_id, band, f.reference, f.n_days
         FROM found f FULL JOIN known k USING (map_id, sensor_id, band)
@@ -229,6 +244,8 @@ def outdated(
         "grids": [grid for grid, _ in inside],
         "stations": [station for _, station in inside],
         "as_of": as_of,
+        "first": first,
+        "last": last,
     }
     wanted: list[PendingMatchup] = []
     obsolete: list[MatchupKey] = []
@@ -326,64 +343,3 @@ def forget_station(connection: Connection, station_id: int) -> None:
         """),
         {"station": station_id},
     )
-
-
-def refresh_statistics(connection: Connection, product_id: int) -> int:
-    """Bring a product's monthly statistics in line with its match-ups; return rows changed.
-
-    Sums run in the order of days, so that the same match-ups give the same numbers to the last bit
-    and a second run changes nothing. PostgreSQL's ``regr_*`` update means and squared deviations
-    (Youngs and Cramer 1971), so no large sums are subtracted.
-    """
-    query = text("""
-        WITH fresh AS MATERIALIZED (
-            SELECT m.product_version_id, u.sensor_id, u.band,
-                   date_trunc('month', m.day::timestamp)::date AS month, x.subject,
-                   count(*)::integer AS n,
-                   regr_avgy(x.estimate, u.reference ORDER BY m.day) AS mean_estimate,
-                   regr_avgx(x.estimate, u.reference ORDER BY m.day) AS mean_reference,
-                   regr_syy(x.estimate, u.reference ORDER BY m.day) AS m2_estimate,
-                   regr_sxx(x.estimate, u.reference ORDER BY m.day) AS m2_reference,
-                   regr_sxy(x.estimate, u.reference ORDER BY m.day) AS co_moment,
-                   sum(abs(x.estimate - u.reference) ORDER BY m.day) AS sum_absolute_error
-            FROM smcatalog.maps m
-            JOIN smcatalog.matchups u ON u.map_id = m.id
-            CROSS JOIN LATERAL (
-                VALUES ('map', u.estimate),
-                       ('coarse', CASE WHEN u.estimate IS NOT NULL THEN u.coarse END)
-            ) AS x (subject, estimate)
-            WHERE m.product_id = :product AND m.superseded_at IS NULL AND x.estimate IS NOT NULL
-            GROUP BY 1, 2, 3, 4, 5
-        ), gone AS (
-            DELETE FROM smcatalog.monthly_statistics s USING smcatalog.product_versions v
-            WHERE v.id = s.product_version_id AND v.product_id = :product
-              AND NOT EXISTS (
-                  SELECT FROM fresh f
-                  WHERE (f.product_version_id, f.sensor_id, f.band, f.month, f.subject)
-                      = (s.product_version_id, s.sensor_id, s.band, s.month, s.subject)
-              )
-            RETURNING 1
-        ), changed AS (
-            INSERT INTO smcatalog.monthly_statistics AS s (
-                product_version_id, sensor_id, band, month, subject, n, mean_estimate,
-                mean_reference, m2_estimate, m2_reference, co_moment, sum_absolute_error
-            )
-            SELECT f.* FROM fresh f
-            LEFT JOIN smcatalog.monthly_statistics o
-                USING (product_version_id, sensor_id, band, month, subject)
-            WHERE o.n IS NULL
-               OR (o.n, o.mean_estimate, o.mean_reference, o.m2_estimate, o.m2_reference,
-                   o.co_moment, o.sum_absolute_error)
-               IS DISTINCT FROM
-                  (f.n, f.mean_estimate, f.mean_reference, f.m2_estimate, f.m2_reference,
-                   f.co_moment, f.sum_absolute_error)
-            ON CONFLICT (product_version_id, sensor_id, band, month, subject) DO UPDATE SET
-                n = excluded.n, mean_estimate = excluded.mean_estimate,
-                mean_reference = excluded.mean_reference, m2_estimate = excluded.m2_estimate,
-                m2_reference = excluded.m2_reference, co_moment = excluded.co_moment,
-                sum_absolute_error = excluded.sum_absolute_error
-            RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM changed)
-    """)
-    return int(connection.execute(query, {"product": product_id}).scalar_one())

@@ -523,10 +523,11 @@ def day_states(
     """
     return connection.execute(
         text("""
-            SELECT s.* FROM smcatalog.day_states(:version, :instant) s
-            WHERE (CAST(:first AS date) IS NULL OR s.day >= :first)
-              AND (CAST(:last AS date) IS NULL OR s.day <= :last)
-              AND (NOT :open OR s.state <> 'current')
+            SELECT s.* FROM smcatalog.day_states(
+                :version, :instant, coalesce(CAST(:first AS date), '-infinity'),
+                coalesce(CAST(:last AS date), 'infinity')
+            ) s
+            WHERE NOT :open OR s.state <> 'current'
             ORDER BY s.day, s.start_time, s.detail
         """),
         {

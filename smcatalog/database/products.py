@@ -23,6 +23,7 @@ __all__ = [
     "activate_product",
     "active_products",
     "find_product",
+    "first_partition",
     "is_active",
     "live_versions",
     "model_by_fingerprint",
@@ -256,13 +257,34 @@ def live_versions(
     return {row.item_id: (row.number, row.algorithm, definitions[row.id]) for row in rows}
 
 
-def trained_partitions(connection: Connection, version_id: int) -> list[TrainedPartition]:
-    """Return the partitions of a product version that have something to learn from, in the order of time."""
-    rows = connection.execute(
-        select(Partition)
-        .where(Partition.product_version_id == version_id, Partition.training_days > 0)
-        .order_by(Partition.period)
+def first_partition(connection: Connection, version_id: int) -> str | None:
+    """Return the name of the first partition of a product version that has something to learn from."""
+    found: str | None = connection.scalar(
+        select(func.min(Partition.period)).where(
+            Partition.product_version_id == version_id, Partition.training_days > 0
+        )
     )
+    return found
+
+
+def trained_partitions(
+    connection: Connection, version_id: int, until: str | None = None, most: int | None = None
+) -> list[TrainedPartition]:
+    """Return the partitions of a product version that have something to learn from, in the order of time.
+
+    Parameters
+    ----------
+    until : str, optional
+        Name of the last one.
+    most : int, optional
+        At most so many: the last ones.
+    """
+    query = select(Partition).where(
+        Partition.product_version_id == version_id, Partition.training_days > 0
+    )
+    if until is not None:
+        query = query.where(Partition.period <= until)
+    rows = reversed(connection.execute(query.order_by(Partition.period.desc()).limit(most)).all())
     return [
         TrainedPartition(
             row.id,

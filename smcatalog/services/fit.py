@@ -147,9 +147,6 @@ class Models:
         self._reader = reader
         self._progress = progress
         self._kept: dict[str, Fitted | TooFew] = {}
-        with workspace.engine.connect() as connection:
-            self._partitions = trained_partitions(connection, version.id)
-        self._numbers = {one.name: number for number, one in enumerate(self._partitions)}
 
     def of(self, name: str) -> Fitted | TooFew:
         """Return the model of a partition: its own, or that of the one before if samples are too few.
@@ -164,14 +161,20 @@ class Models:
             When its layers changed since it was planned.
         """
         if name not in self._kept:
-            if name not in self._numbers:
-                raise OvertakenError(f"partition {name} has nothing to learn from any more")
-            partition = self._partitions[self._numbers[name]]
-            found = self._find(partition) or self._make(partition)
+            partition, earlier = self._look_up(name)
+            found = self._find(partition) or self._make(partition, earlier)
             while len(self._kept) >= _MODELS_KEPT:
                 del self._kept[next(iter(self._kept))]
             self._kept[name] = found
         return self._kept[name]
+
+    def _look_up(self, name: str) -> tuple[TrainedPartition, str | None]:
+        """Return a partition, and the name of the one before it; no others: there may be hundreds."""
+        with self._workspace.engine.connect() as connection:
+            found = trained_partitions(connection, self._version.id, until=name, most=2)
+        if not found or found[-1].name != name:
+            raise OvertakenError(f"partition {name} has nothing to learn from any more")
+        return found[-1], found[0].name if len(found) > 1 else None
 
     def _find(self, partition: TrainedPartition) -> Fitted | TooFew | None:
         if partition.refused is not None:
@@ -188,7 +191,7 @@ class Models:
         with self._workspace.store.local(record.key, record.sha256) as path:
             return Fitted(record, load(record.method, path), learned_in)
 
-    def _make(self, partition: TrainedPartition) -> Fitted | TooFew:
+    def _make(self, partition: TrainedPartition, before: str | None) -> Fitted | TooFew:
         definition, name = self._definition, partition.name
         one = definition.partitions is Partitioning.ALL
         what = "sampling" if one else f"sampling {name}"
@@ -200,9 +203,8 @@ class Models:
         n = len(samples) if samples is not None else 0
         if samples is not None and n >= definition.min_samples:
             return self._fit(partition, samples)
-        number = self._numbers[name]
-        if number:
-            earlier = self.of(self._partitions[number - 1].name)
+        if before is not None:
+            earlier = self.of(before)
             if isinstance(earlier, Fitted):
                 return self._borrow(partition, n, earlier)
             return self._refuse(partition, earlier)

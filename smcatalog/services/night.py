@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Final
 
 from sqlalchemy import Connection
 
-from smcatalog.core.errors import NotFoundError, OvertakenError
+from smcatalog.core.errors import NotFoundError, OvertakenError, UsageError
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.maps import PublishedMap
 from smcatalog.core.time import DAY
@@ -36,6 +36,7 @@ __all__ = [
     "active_definitions",
     "fit_partition",
     "jobs_behind_layers",
+    "jobs_behind_observations",
     "jobs_of",
     "make_block",
     "plan_job",
@@ -80,6 +81,20 @@ def plan_job(product: str) -> Job:
 def jobs_behind_layers(connection: Connection) -> list[Job]:
     """Return the jobs that are needed because layers came or went: plans of the products that read them."""
     return [plan_job(product) for product in changed_products(connection)]
+
+
+def jobs_behind_observations(connection: Connection) -> list[Job]:
+    """Return the jobs that are needed because observations came in: match-ups of all products, of all days."""
+    return [
+        Job(
+            "validate",
+            {"product": version.name},
+            f"validate:{version.name}",
+            f"validate:{version.name}",
+            _AFTER,
+        )
+        for version, _ in active_products(connection)
+    ]
 
 
 def active_definitions(connection: Connection) -> list[Definition]:
@@ -225,7 +240,8 @@ def make_block(
         connection: Connection,
     ) -> tuple[ProductVersionRecord, Definition, Sequence[PlannedDay]]:
         version, definition = active_definition(connection, product)
-        days = states_of(connection, definition, version, open_only=True)
+        first, last = _days_of(block)
+        days = states_of(connection, definition, version, first, last, open_only=True)
         return version, definition, [d for d in days if d.to_make and d.partition == partition]
 
     version, definition, days = transaction(workspace.engine, find)
@@ -238,6 +254,21 @@ def make_block(
     except OvertakenError:
         transaction(workspace.engine, lambda c: enqueue(c, [plan_job(product)]))
         return []
+
+
+def _days_of(block: str) -> tuple[date, date]:
+    """Return the first day of a block and the last that it may have.
+
+    Raises
+    ------
+    UsageError
+        When it is not named by its first day, as YYYYDDD.
+    """
+    try:
+        first = datetime.strptime(block, "%Y%j").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        raise UsageError(f"a block is named by its first day as YYYYDDD, got '{block}'") from error
+    return first, first + (_BLOCK_DAYS - 1) * DAY
 
 
 def _enqueue_behind(connection: Connection, published: PublishedMap) -> None:

@@ -21,6 +21,7 @@ from smcatalog.database.products import (
     ProductVersionRecord,
     TrainedPartition,
     activate_product,
+    first_partition,
     is_active,
     live_versions,
     trained_partitions,
@@ -244,8 +245,7 @@ def states_of(
     """Return the states of days as they were planned last, in the order of time."""
     present = now or datetime.now(UTC)
     rows = day_states(connection, version.id, present, first, last, open_only=open_only)
-    trained = trained_partitions(connection, version.id)
-    first_trained = trained[0].name if trained else None
+    first_trained = first_partition(connection, version.id)
     others = live_versions(connection, version.product_id)
     explain = _Explainer(definition, version, others, first_trained)
     return tuple(_planned(row, explain) for row in rows)

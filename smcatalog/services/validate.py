@@ -23,6 +23,7 @@ from smcatalog.database import matchups as db
 from smcatalog.database.engine import transaction
 from smcatalog.database.metrics import Grouping, GroupMoments, group_moments
 from smcatalog.database.products import find_product
+from smcatalog.database.statistics import refresh_statistics
 from smcatalog.store import Store
 from smcatalog.validation.metrics import Scores
 
@@ -197,16 +198,25 @@ def update_matchups(
     product_id: int,
     *,
     as_of: datetime | None = None,
+    first: date | None = None,
+    last: date | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchupChanges:
     """Make the match-ups of a product's live maps, or of those of an instant, that are missing or out of date.
 
+    With days, only of maps dated from ``first`` to ``last``, both included: what they cost does not depend on
+    the history before them then.
+
     Each hundred maps are a transaction of their own: a run that is cut off loses no more, and the
     next one goes on.
     """
-    places, grids = transaction(engine, lambda c: _places_and_grids(c, product_id, as_of))
+    places, grids = transaction(
+        engine, lambda c: _places_and_grids(c, product_id, as_of, first, last)
+    )
     inside = [(name, station) for name in grids for station in places.inside(name)]
-    waiting, obsolete = transaction(engine, lambda c: db.outdated(c, product_id, inside, as_of))
+    waiting, obsolete = transaction(
+        engine, lambda c: db.outdated(c, product_id, inside, as_of, first, last)
+    )
     transaction(engine, lambda c: db.drop(c, obsolete))
     by_map: dict[int, list[db.PendingMatchup]] = defaultdict(list)
     for matchup in waiting:
@@ -221,7 +231,7 @@ def update_matchups(
             if progress is not None:
                 progress(done, len(by_map))
         transaction(engine, partial(db.write, matchups=found))
-    statistics = transaction(engine, lambda c: db.refresh_statistics(c, product_id))
+    statistics = transaction(engine, lambda c: refresh_statistics(c, product_id, first, last))
     return MatchupChanges(len(waiting), len(obsolete), statistics)
 
 
@@ -262,9 +272,14 @@ def _known(connection: Connection, product: str, network: str | None) -> int:
 
 
 def _places_and_grids(
-    connection: Connection, product_id: int, as_of: datetime | None
+    connection: Connection,
+    product_id: int,
+    as_of: datetime | None,
+    first: date | None,
+    last: date | None,
 ) -> tuple[_Places, list[str]]:
-    return _Places(db.station_places(connection)), db.grids_in_force(connection, product_id, as_of)
+    grids = db.grids_in_force(connection, product_id, as_of, first, last)
+    return _Places(db.station_places(connection)), grids
 
 
 def _sample(

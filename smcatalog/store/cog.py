@@ -83,7 +83,8 @@ def write_cog(
     Raises
     ------
     StoreError
-        When bands and grid do not fit together or GDAL refuses.
+        When bands and grid do not fit together, GDAL refuses, or what can be read again is not what was
+        written.
     """
     stack = _stack(bands, grid)
     count, height, width = stack.shape
@@ -112,8 +113,27 @@ def write_cog(
             out.scales = [band.scale for band in bands]
             out.offsets = [band.offset for band in bands]
             out.units = [band.unit for band in bands]
+        whole = _holds(path, stack)
     except (RasterioIOError, RasterioError) as error:
         raise StoreError(f"cannot write {path.name}: {error}") from error
+    if not whole:
+        raise StoreError(f"cannot write {path.name}: what was read again is not what was written")
+
+
+def _holds(path: Path, stack: NDArray[np.integer]) -> bool:
+    """Read a file again; say whether it holds the values that were written.
+
+    GDAL says nothing of a disk that became full while it closed a file: blocks that are missing then
+    read as no value.
+    """
+    with rasterio.open(path) as source:
+        if not np.array_equal(source.read(), stack):
+            return False
+        levels = len(source.overviews(1))
+    for level in range(levels):
+        with rasterio.open(path, overview_level=level) as smaller:
+            smaller.read()
+    return True
 
 
 def _stack(bands: Sequence[CogBand], grid: Grid) -> NDArray[np.integer]:

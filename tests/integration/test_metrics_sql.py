@@ -11,8 +11,8 @@ import pytest
 
 from smcatalog.core.moments import Moments
 from smcatalog.database.engine import transaction
-from smcatalog.database.matchups import refresh_statistics
 from smcatalog.database.metrics import Grouping, group_moments
+from smcatalog.database.statistics import refresh_statistics
 from smcatalog.validation.metrics import Scores
 from tests.factories.catalogue import GRID, Catalogue, centre
 
