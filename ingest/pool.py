@@ -12,7 +12,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
@@ -127,7 +127,9 @@ class _Lane:
         context = _context()
         self._pipe, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(
-            target=_work, args=(theirs, self._preparer, self._left), daemon=True
+            target=_work,
+            args=(theirs, self._preparer, self._left, dict(os.environ)),
+            daemon=True,
         )
         self._process.start()
         theirs.close()
@@ -170,9 +172,15 @@ class _Lane:
 
 
 def _work(
-    pipe: Connection[Any, Any], make: Callable[[], Preparer], deliveries: list[Candidate]
+    pipe: Connection[Any, Any],
+    make: Callable[[], Preparer],
+    deliveries: list[Candidate],
+    environment: Mapping[str, str],
 ) -> None:
     """Prepare deliveries one after the other and say what came of them."""
+    # the server that we were forked from has that of its own start: a bucket's keys may be newer
+    os.environ.clear()
+    os.environ.update(environment)
     # the terminal sends it to all; who reads the pipes ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with closing(pipe):

@@ -34,6 +34,8 @@ class Dying:
                 os.kill(os.getpid(), signal.SIGKILL)
             case [_, "bug"]:
                 raise ZeroDivisionError("a mistake of ours")
+            case [_, "env"]:
+                return Known(os.environ["SMCATALOG_TEST_VALUE"])
         return Known(candidate.delivered)
 
 
@@ -48,6 +50,13 @@ def test_results_come_in_the_order_of_names(tmp_path, processes):
     found = files(tmp_path, [f"{n:02d}.txt" for n in range(11)])
     results = list(in_processes(Dying, found, processes))
     assert results == [Known(f"{n:02d}.txt") for n in range(11)]
+
+
+def test_processes_see_the_environment_as_it_is_now(tmp_path, monkeypatch):
+    found = files(tmp_path, ["1.env"])
+    for value in ("before", "after"):
+        monkeypatch.setenv("SMCATALOG_TEST_VALUE", value)
+        assert list(in_processes(Dying, found, 1)) == [Known(value)]
 
 
 @pytest.mark.parametrize("which", [(0, 10), (2, 3, 4)])
