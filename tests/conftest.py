@@ -28,6 +28,14 @@ def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda number: -(-number // 3) if short else number
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long tests out of the short form, by name and not in silence."""
+    if config.getoption("--short"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="long: not in the short form"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the cluster's home once, in the process that starts the others."""
     if not hasattr(config, "workerinput"):

@@ -80,6 +80,7 @@ def test_bad_files_are_named_and_the_rest_goes_in(place, database, real_data, tm
     assert counts(database) == found
 
 
+@pytest.mark.long
 def test_a_good_file_under_a_refused_name_settles_it(place, database, real_data, tmp_path):
     folder = bad_folder(real_data, tmp_path / "in")
     place.run("ingest", folder, code=3)

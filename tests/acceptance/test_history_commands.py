@@ -27,6 +27,7 @@ def press(database, place) -> Press:
     return Press.of(database.engine, place.home)
 
 
+@pytest.mark.long
 def test_maps_as_they_are_and_as_they_were(place, press):
     old = press.publish(FIRST, NOON)
     new = press.publish(FIRST, NOON + timedelta(days=1))
@@ -58,6 +59,7 @@ def test_maps_as_they_are_and_as_they_were(place, press):
     )
 
 
+@pytest.mark.long
 def test_a_granule_is_shown_tried_and_withdrawn(place, press, database):
     inputs.put(press.place, "W", "swvl1", inputs.FINE, inputs.wetness(FIRST), FIRST)
     [granule] = place.answer("granules", "list", "--source", "W", "--from", str(FIRST))

@@ -121,6 +121,7 @@ def test_a_picture_of_it_all(produced, tmp_path):
     assert out.stat().st_size > 50_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("preset", ["stacking", "rao2022", "song2022", "bma", "smci"])
 def test_every_source_of_a_preset_goes_in_without_a_word(preset, database, tmp_path, request):
     if preset != "stacking" and request.config.getoption("--short"):

@@ -159,6 +159,7 @@ def wait_for_maps(database: Database, number: int, process: subprocess.Popen[str
     raise AssertionError(f"{number} maps were never made: {process.communicate(timeout=60)}")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_at_any_moment_the_end_is_the_same(
     ingested, produced, database_server, tmp_path, repetitions
@@ -184,6 +185,7 @@ def test_killed_at_any_moment_the_end_is_the_same(
         assert final_state(place, database) == final_state(*produced)
 
 
+@pytest.mark.long
 def test_two_at_once_make_each_map_once(ingested, produced, database_server, tmp_path):
     with copy_of(ingested, database_server, tmp_path / "two") as (place, database):
         both = [

@@ -269,6 +269,7 @@ def test_serve_answers_on_loopback_as_the_reading_role(produced):
         server.communicate(timeout=30)
 
 
+@pytest.mark.long
 def test_benchmarks_measure(produced):
     place, _ = produced
     assert {"cog", "map"} <= {

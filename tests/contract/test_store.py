@@ -300,6 +300,7 @@ def test_a_put_never_replaces_what_another_has_put(s3: Case, bucket: Bucket):
     assert "POST" not in requests  # no upload in parts
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_more_objects_than_a_page_of_the_list_holds(bucket: Bucket, tmp_path: Path):
     keys = [f"maps/{number:04}.tif" for number in range(1005)]

@@ -207,6 +207,7 @@ def test_too_few_samples_use_the_model_of_the_period_before(place):
     assert not has(place, THREE[0], Quality.EARLIER_MODEL)
 
 
+@pytest.mark.long
 def test_several_periods_in_a_row_may_have_too_few(place):
     put_ndvi(place, TWO[0])
     put_ndvi(place, THREE[0])

@@ -60,6 +60,7 @@ def test_wrong_use_is_told(database, tmp_path, arguments, said):
     assert said in done.stderr
 
 
+@pytest.mark.long
 def test_a_dump_fills_an_empty_database(place, empty_database, tmp_path: Path):
     file = tmp_path / "a.dump"
     assert "would be written" in place.run("db", "dump", file, "--dry-run").stdout

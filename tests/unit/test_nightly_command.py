@@ -5,6 +5,7 @@ import signal
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from smcatalog.cli import nightly
@@ -21,6 +22,7 @@ def test_the_following_night():
 
 @pytest.fixture
 def signals():
+    structlog.reset_defaults()  # a command that ran before may have left informative lines out
     former = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in former.items():

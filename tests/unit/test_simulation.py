@@ -75,6 +75,7 @@ def test_every_source_and_the_truth_are_there(world):
     assert "simulated" in (world / "README.txt").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fork")
 def test_the_same_recipe_gives_the_same_bytes_by_two_processes(world, tmp_path):
     simulate(tmp_path, RECIPE, WRITERS, TRUTH, costs=COSTS)
@@ -211,6 +212,7 @@ def test_impossible_recipes_are_refused():
         replace(RECIPE, seed=-1)
 
 
+@pytest.mark.long
 def test_downscaling_is_neither_trivial_nor_hopeless():
     land = landscape(preset("rao2022"), 7, 100)
     spring = days(land, date(2018, 5, 1), date(2018, 5, 29))
