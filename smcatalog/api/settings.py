@@ -119,7 +119,11 @@ class _PoolSettings(_Explicit, PostgresSettings):  # type: ignore[misc] # ships 
 
 
 def stac_settings(settings: ApiSettings) -> Settings:
-    """Return the settings of stac-fastapi-pgstac."""
+    """Return the settings of stac-fastapi-pgstac.
+
+    Items are put together with what their collection has in common (hydrated) here: pgstac's own
+    function for it takes 5 ms of the database an item.
+    """
     return _StacSettings(
         stac_fastapi_title=settings.title,
         stac_fastapi_description=settings.description,
@@ -127,6 +131,7 @@ def stac_settings(settings: ApiSettings) -> Settings:
         stac_fastapi_landing_id="smcatalog",
         root_path=settings.prefix,
         cors_origins=settings.cors_origins,
+        use_api_hydrate=True,
     )
 
 

@@ -110,6 +110,29 @@ def test_what_is_served_is_valid(http: httpx.Client) -> None:
         assert problems(item) == []
 
 
+def test_items_are_served_as_the_database_puts_them_together(
+    http: httpx.Client, module_database: Database
+) -> None:
+    # the API joins them with their collection's common part itself; links and addresses are its own
+    served = features(http.post("/search", json={"limit": 100}))
+    assert len(served) > 20
+    engine = module_database.engine_for("smcatalog_writer")
+    for item in served:
+        with engine.begin() as conn:
+            kept = pgstac.get_item(conn, item["collection"], item["id"])
+        assert kept is not None
+        for one in (item, kept):
+            one.pop("links")
+            for asset in one["assets"].values():
+                asset["href"] = asset["href"].rpartition("assets/")[2]
+        assert item == kept
+
+
+@pytest.mark.parametrize("path", ["/search", "/collections/testmap/items"])
+def test_answers_are_geojson(http: httpx.Client, path: str) -> None:
+    assert http.get(path).headers["content-type"] == "application/geo+json"
+
+
 def test_pystac_client_finds_maps_by_day_and_box(site: Site) -> None:
     import pystac_client
 
