@@ -94,9 +94,7 @@ class CatalogClient(CoreCrudClient):  # type: ignore[misc] # ships no types
         """Answer ``GET /search``."""
         return _geojson(await super().get_search(request, **asked))
 
-    async def item_collection(
-        self, collection_id: str, request: Request, **asked: Any
-    ) -> Response:
+    async def item_collection(self, collection_id: str, request: Request, **asked: Any) -> Response:
         """Answer ``GET /collections/{collection_id}/items``."""
         return _geojson(await super().item_collection(collection_id, request, **asked))
 

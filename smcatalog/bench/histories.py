@@ -19,14 +19,9 @@ from smcatalog.core.time import Period
 from smcatalog.database import matchups
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import load_map
-from smcatalog.database.plan import put_model_in_force
-from smcatalog.database.products import (
-    ProductVersionRecord,
-    model_by_id,
-    record_model,
-    trained_partitions,
-)
+from smcatalog.database.products import ProductVersionRecord, model_by_id, record_model
 from smcatalog.database.statistics import refresh_statistics
+from smcatalog.database.training import put_model_in_force, trained_partitions
 from smcatalog.methods import Samples, create
 from smcatalog.products import Definition
 from smcatalog.services.plan import PlannedDay, make_plan, states_of

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from smcatalog.core.time import Period
 from smcatalog.database.damage import undamaged
-from smcatalog.database.models import Granule, Layer, LayerGranule, MapLayer, Quarantine
+from smcatalog.database.models import Granule, Layer, LayerGranule, Quarantine
 
 __all__ = [
     "GranuleRecord",
@@ -25,7 +25,6 @@ __all__ = [
     "known_files",
     "last_end",
     "layers_of",
-    "layers_of_map",
     "record_granule",
     "record_layer",
     "refuse",
@@ -250,8 +249,9 @@ def record_layer(
         Layer.source == layer.source,
         Layer.variable == layer.variable,
         Layer.grid == layer.grid,
-        Layer.start_time.is_not_distinct_from(start),
-        Layer.end_time.is_not_distinct_from(end),
+        # the index answers these, and not IS NOT DISTINCT FROM
+        Layer.start_time.is_(None) if start is None else Layer.start_time == start,
+        Layer.end_time.is_(None) if end is None else Layer.end_time == end,
         Layer.superseded_at.is_(None),
     )
     live = connection.execute(
@@ -345,17 +345,6 @@ def last_end(connection: Connection, source: str, name: str) -> datetime | None:
         )
     )
     return found
-
-
-def layers_of_map(connection: Connection, map_id: int, role: str) -> list[LayerRecord]:
-    """Return the layers that a map was made of in a role: ``coarse`` or ``covariate``."""
-    rows = connection.execute(
-        select(*_RECORD)
-        .join(MapLayer, MapLayer.layer_id == Layer.id)
-        .where(MapLayer.map_id == map_id, MapLayer.role == role)
-        .order_by(Layer.id)
-    )
-    return [_record(row) for row in rows]
 
 
 def refuse(connection: Connection, refusals: Sequence[Refusal]) -> int:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from smcatalog.core.time import Period
 from smcatalog.database.models import (
     Layer,
-    Model,
-    Partition,
     PlanChange,
     PlanDay,
     ProductInput,
@@ -25,7 +23,6 @@ __all__ = [
     "Changes",
     "InputReach",
     "StoredDay",
-    "Training",
     "changed_products",
     "count_states",
     "day_states",
@@ -34,19 +31,17 @@ __all__ = [
     "has_inputs",
     "list_days",
     "lock_plan",
-    "lost_partitions",
     "note_everything",
-    "put_model_in_force",
-    "refuse_partition",
+    "open_states",
     "stored_days",
-    "summarise_training",
     "take_changes",
-    "training_days",
     "write_days",
 ]
 
 _NAMED: Final = 1000
 """Changed layers of which each is remembered as a cause; of more the causes tell nobody anything."""
+_NEAR: Final = 16
+"""Days around an open one that are looked at with it, so that few spans are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,21 +252,6 @@ def stored_days(
     }
 
 
-def training_days(connection: Connection, version_id: int, partition: str) -> list[date]:
-    """Return the days that teach the model of a partition, in the order of time."""
-    return list(
-        connection.scalars(
-            select(PlanDay.day)
-            .where(
-                PlanDay.product_version_id == version_id,
-                PlanDay.partition == partition,
-                PlanDay.training_fingerprint.is_not(None),
-            )
-            .order_by(PlanDay.day)
-        )
-    )
-
-
 def write_days(
     connection: Connection,
     version_id: int,
@@ -290,10 +270,14 @@ def write_days(
     statement = upsert(PlanDay)
     keys = ("product_version_id", "day")
     changed = {
-        c.name: statement.excluded[c.name] for c in PlanDay.__table__.columns if c.name not in keys
+        c.name: statement.excluded[c.name]
+        for c in PlanDay.__table__.columns
+        if c.name not in (*keys, "changes", "settled")
     }
     connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=changed),
+        statement.on_conflict_do_update(
+            index_elements=keys, set_={**changed, "changes": PlanDay.changes + 1}
+        ),
         [
             {
                 "product_version_id": version_id,
@@ -312,205 +296,12 @@ def write_days(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What the model of a partition is to learn from.
-
-    Parameters
-    ----------
-    partition_id : int
-        Its key.
-    name : str
-        Its period.
-    days : int
-        Days that teach.
-    fingerprint : str or None
-        Of the layers of these days; None when there is no day.
-    changed : bool
-        Whether that is another one than before.
-    began : bool
-        Whether it had nothing to learn from before.
-    """
-
-    partition_id: int
-    name: str
-    days: int
-    fingerprint: str | None
-    changed: bool
-    began: bool
-
-
-def summarise_training(
-    connection: Connection,
-    version_id: int,
-    partitions: Mapping[str, list[Any] | None],
-) -> list[Training]:
-    """Bring up to date what the models of some partitions are to learn from.
-
-    Parameters
-    ----------
-    partitions : mapping of str to list or None
-        Causes of the change by the partition's name.
-    """
-    rows = connection.execute(
-        text("""
-            SELECT w.name, count(d.day) AS days, min(d.start_time) AS first, max(d.end_time) AS last,
-                   encode(sha256(convert_to(
-                       string_agg(d.training_fingerprint, ',' ORDER BY d.day), 'UTF8'
-                   )), 'hex') AS fingerprint
-            FROM unnest(CAST(:names AS text[])) w(name)
-            LEFT JOIN smcatalog.plan_days d
-                   ON d.product_version_id = :version AND d.partition = w.name
-                  AND d.training_fingerprint IS NOT NULL
-            GROUP BY w.name ORDER BY w.name
-        """),
-        {"version": version_id, "names": sorted(partitions)},
-    ).all()
-    known = {
-        row.period: row
-        for row in connection.execute(
-            select(Partition.period, Partition.training_days, Partition.training_fingerprint).where(
-                Partition.product_version_id == version_id,
-                Partition.zone == _ALL,
-                Partition.period.in_(list(partitions)),
-            )
-        )
-    }
-    found = []
-    for row in rows:
-        before = known.get(row.name)
-        if before is None and not row.days:
-            continue
-        changed = before is None or before.training_fingerprint != row.fingerprint
-        values: dict[str, Any] = {
-            "training_days": row.days,
-            "training_fingerprint": row.fingerprint,
-            **({"start_time": row.first, "end_time": row.last} if row.days else {}),
-            **({"causes": partitions[row.name]} if changed else {}),
-        }
-        key = connection.execute(
-            upsert(Partition)
-            .values(product_version_id=version_id, period=row.name, zone=_ALL, **values)
-            .on_conflict_do_update(
-                index_elements=["product_version_id", "period", "zone"], set_=values
-            )
-            .returning(Partition.id)
-            if row.days
-            else update(Partition)
-            .where(
-                Partition.product_version_id == version_id,
-                Partition.period == row.name,
-                Partition.zone == _ALL,
-            )
-            .values(**values)
-            .returning(Partition.id)
-        ).scalar_one()
-        began = bool(row.days) and (before is None or not before.training_days)
-        found.append(Training(key, row.name, row.days, row.fingerprint, changed, began))
-    return found
-
-
-_ALL: Final = "all"
-"""The one zone of a product without zones."""
-
-
-def lost_partitions(
-    connection: Connection, version_id: int, changed: Sequence[Training], own: Mapping[str, str]
-) -> None:
-    """Take the models of partitions out of force that no longer fit what they are to learn from.
-
-    These are the changed partitions' own, every model that stands in for another and came from one of
-    them, and the refusals and stand-ins that a partition which now has samples may end.
-
-    Parameters
-    ----------
-    changed : sequence of Training
-        Partitions that are to learn from something else than before.
-    own : mapping of str to str
-        Fingerprint of the model of each by the partition's name: one that was fitted to the same before
-        comes into force again.
-    """
-    if not changed:
-        return
-    began = [one.name for one in changed if one.began]
-    connection.execute(
-        text("""
-            WITH RECURSIVE lost AS (
-                SELECT id FROM smcatalog.models WHERE partition_id = ANY (:changed)
-                UNION
-                SELECT m.id FROM smcatalog.models m JOIN lost ON m.borrowed_from = lost.id
-            )
-            UPDATE smcatalog.partitions p SET model_id = NULL, refused = NULL
-            WHERE p.product_version_id = :version
-              AND (p.id = ANY (:changed)
-                   OR p.model_id IN (SELECT id FROM lost)
-                   OR p.refused IS NOT NULL
-                   OR p.period > CAST(:began AS text) AND p.model_id IN (
-                       SELECT m.id FROM smcatalog.models m WHERE m.borrowed_from IS NOT NULL))
-        """),
-        {
-            "version": version_id,
-            "changed": [one.partition_id for one in changed],
-            "began": min(began) if began else None,
-        },
-    )
-    for one in changed:
-        connection.execute(
-            update(Partition)
-            .where(Partition.id == one.partition_id)
-            .values(
-                model_id=select(Model.id)
-                .where(
-                    Model.partition_id == one.partition_id, Model.fingerprint == own.get(one.name)
-                )
-                .scalar_subquery()
-            )
-        )
-
-
-def put_model_in_force(
-    connection: Connection, partition_id: int, model_id: int, fingerprint: str | None
-) -> bool:
-    """Put a model into force unless its partition is to learn from something else by now.
-
-    Parameters
-    ----------
-    fingerprint : str or None
-        Of what it learned from.
-    """
-    done = connection.execute(
-        update(Partition)
-        .where(
-            Partition.id == partition_id,
-            Partition.training_fingerprint.is_not_distinct_from(fingerprint),
-        )
-        .values(model_id=model_id, refused=None)
-    )
-    return bool(done.rowcount)
-
-
-def refuse_partition(
-    connection: Connection, partition_id: int, reason: str, fingerprint: str | None
-) -> None:
-    """Record why a partition can have no model, unless what it is to learn from changed."""
-    connection.execute(
-        update(Partition)
-        .where(
-            Partition.id == partition_id,
-            Partition.training_fingerprint.is_not_distinct_from(fingerprint),
-        )
-        .values(refused=reason)
-    )
-
-
 def day_states(
     connection: Connection,
     version_id: int,
     instant: datetime,
     first: date | None = None,
     last: date | None = None,
-    *,
-    open_only: bool = False,
 ) -> Sequence[Any]:
     """Return what is to be done about each day, in the order of time.
 
@@ -518,8 +309,6 @@ def day_states(
     ----------
     first, last : date, optional
         Days to ask for, both included.
-    open_only : bool
-        Leave out what is current.
     """
     return connection.execute(
         text("""
@@ -527,16 +316,58 @@ def day_states(
                 :version, :instant, coalesce(CAST(:first AS date), '-infinity'),
                 coalesce(CAST(:last AS date), 'infinity')
             ) s
-            WHERE NOT :open OR s.state <> 'current'
             ORDER BY s.day, s.start_time, s.detail
         """),
-        {
-            "version": version_id,
-            "instant": instant,
-            "first": first,
-            "last": last,
-            "open": open_only,
-        },
+        {"version": version_id, "instant": instant, "first": first, "last": last},
+    ).all()
+
+
+def open_states(connection: Connection, version_id: int, instant: datetime) -> Sequence[Any]:
+    """Return what is to be done about all days that are not current, in the order of time.
+
+    Only days are looked at that something happened to since they were found current and final; those that
+    are so now are not looked at again until something does. However long the history, this costs what
+    is open.
+
+    Notes
+    -----
+    A day counts up with what its state follows from (`alembic`'s revision 0012); here the count that
+    was seen is remembered. What changes it meanwhile leaves another count: the day stays open.
+    """
+    return connection.execute(
+        text("""
+            WITH open AS MATERIALIZED (
+                SELECT d.day, d.changes FROM smcatalog.plan_days d
+                WHERE d.product_version_id = :version AND d.settled IS DISTINCT FROM d.changes
+            ), looked (day) AS (
+                SELECT day FROM open
+                UNION ALL
+                SELECT m.day FROM smcatalog.maps m
+                WHERE m.product_version_id = :version AND m.unplanned AND m.superseded_at IS NULL
+                UNION ALL
+                SELECT (u.start_time AT TIME ZONE 'UTC')::date + n
+                FROM smcatalog.product_inputs i
+                JOIN smcatalog.quarantine u ON u.source = i.source AND u.resolved_at IS NULL
+                CROSS JOIN LATERAL generate_series(
+                    0, (u.end_time AT TIME ZONE 'UTC')::date - (u.start_time AT TIME ZONE 'UTC')::date
+                ) n
+                WHERE i.product_version_id = :version AND i.leading
+            ), spans AS (
+                -- near ones are asked for together
+                SELECT unnest(range_agg(daterange(day - :near, day + :near, '[]'))) AS span FROM looked
+            ), states AS MATERIALIZED (
+                SELECT s.* FROM spans CROSS JOIN LATERAL smcatalog.day_states(
+                    :version, :instant, lower(span), upper(span) - 1) s
+            ), settled AS (
+                UPDATE smcatalog.plan_days d SET settled = open.changes
+                FROM open JOIN states s ON s.day = open.day
+                WHERE d.product_version_id = :version AND d.day = open.day
+                  AND s.state = 'current' AND s.closes_at <= :instant
+            )
+            SELECT * FROM states s WHERE s.state <> 'current'
+            ORDER BY s.day, s.start_time, s.detail
+        """),
+        {"version": version_id, "instant": instant, "near": _NEAR},
     ).all()
 
 

@@ -12,18 +12,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from smcatalog.core.errors import NotFoundError
 from smcatalog.core.fingerprint import canonical_json
-from smcatalog.core.time import Period
-from smcatalog.database.models import Map, Model, Partition, Product, ProductVersion
+from smcatalog.database.models import Map, Model, Product, ProductVersion
 from smcatalog.database.plan import InputReach, declare_inputs, has_inputs
 
 __all__ = [
     "ModelRecord",
     "ProductVersionRecord",
-    "TrainedPartition",
     "activate_product",
     "active_products",
     "find_product",
-    "first_partition",
     "is_active",
     "live_versions",
     "model_by_fingerprint",
@@ -32,7 +29,6 @@ __all__ = [
     "product_version",
     "record_model",
     "set_planned_algorithm",
-    "trained_partitions",
 ]
 
 
@@ -76,37 +72,6 @@ class ModelRecord:
     n_samples: int
     samples_fingerprint: str
     scores: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedPartition:
-    """A partition that has something to learn from.
-
-    Parameters
-    ----------
-    id : int
-        Its key.
-    name : str
-        Its period.
-    days : int
-        Days that teach.
-    fingerprint : str
-        Of the layers of these days.
-    span : Period
-        From the first to the last of them.
-    model_id : int or None
-        The model in force; None until one is fitted to these layers.
-    refused : str or None
-        Why it can have none.
-    """
-
-    id: int
-    name: str
-    days: int
-    fingerprint: str
-    span: Period
-    model_id: int | None
-    refused: str | None
 
 
 def activate_product(
@@ -255,48 +220,6 @@ def live_versions(
         )
     }
     return {row.item_id: (row.number, row.algorithm, definitions[row.id]) for row in rows}
-
-
-def first_partition(connection: Connection, version_id: int) -> str | None:
-    """Return the name of the first partition of a product version that has something to learn from."""
-    found: str | None = connection.scalar(
-        select(func.min(Partition.period)).where(
-            Partition.product_version_id == version_id, Partition.training_days > 0
-        )
-    )
-    return found
-
-
-def trained_partitions(
-    connection: Connection, version_id: int, until: str | None = None, most: int | None = None
-) -> list[TrainedPartition]:
-    """Return the partitions of a product version that have something to learn from, in the order of time.
-
-    Parameters
-    ----------
-    until : str, optional
-        Name of the last one.
-    most : int, optional
-        At most so many: the last ones.
-    """
-    query = select(Partition).where(
-        Partition.product_version_id == version_id, Partition.training_days > 0
-    )
-    if until is not None:
-        query = query.where(Partition.period <= until)
-    rows = reversed(connection.execute(query.order_by(Partition.period.desc()).limit(most)).all())
-    return [
-        TrainedPartition(
-            row.id,
-            row.period,
-            row.training_days,
-            row.training_fingerprint,
-            Period(row.start_time, row.end_time),
-            row.model_id,
-            row.refused,
-        )
-        for row in rows
-    ]
 
 
 def _find_version(

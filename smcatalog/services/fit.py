@@ -16,14 +16,13 @@ from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.moments import Moments
 from smcatalog.database.damage import is_damaged, note_repaired
 from smcatalog.database.engine import transaction
-from smcatalog.database.plan import put_model_in_force, refuse_partition, training_days
-from smcatalog.database.products import (
-    ModelRecord,
-    ProductVersionRecord,
+from smcatalog.database.products import ModelRecord, ProductVersionRecord, model_by_id, record_model
+from smcatalog.database.training import (
     TrainedPartition,
-    model_by_id,
-    record_model,
+    put_model_in_force,
+    refuse_partition,
     trained_partitions,
+    training_days,
 )
 from smcatalog.methods import Samples, create, load
 from smcatalog.methods.sampling import cell_means, join_blocks, join_samples, samples_of

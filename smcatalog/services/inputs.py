@@ -158,7 +158,12 @@ class LayerIndex:
         wanted = dict.fromkeys((c.source, c.variable) for c in definition.covariates)
         found = {k: self._near(v) for k, v in layers_of(connection, wanted, read).items()}
         self._series = [LayerSeries(found[c.source, c.variable]) for c in definition.covariates]
-        self._last = last_end(connection, *key)
+        self._last = last_end(connection, *key) if self._endless else None
+
+    @property
+    def _endless(self) -> bool:
+        """Whether the covariates alone do not say which days there are."""
+        return all(c.time is TimeRule.STATIC for c in self._definition.covariates)
 
     def _near(self, layers: Iterable[LayerRecord]) -> list[LayerRecord]:
         return [layer for layer in layers if _reaches(layer.grid, self._output)]
@@ -210,7 +215,7 @@ class LayerIndex:
         daily = [set(series.by_day) for c, series in pairs if c.time not in UNDATED]
         if daily:
             return sorted(d for d in set.intersection(*daily) if first <= d <= last)
-        if all(c.time is TimeRule.STATIC for c in self._definition.covariates):
+        if self._endless:
             # nothing says when: from the first day on, as long as the coarse product goes on
             first = max(first, self._definition.first_day)
             last = (

@@ -6,7 +6,7 @@ one that comes twice, or late, finds nothing left to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -22,6 +22,7 @@ from smcatalog.database.damage import damaged_partitions
 from smcatalog.database.engine import transaction
 from smcatalog.database.plan import changed_products, stored_days
 from smcatalog.database.products import ProductVersionRecord, active_products
+from smcatalog.database.training import trained_partitions
 from smcatalog.jobs import Job, enqueue, quarantined
 from smcatalog.products import Definition, Partitioning, partition_name
 from smcatalog.services.fit import TooFew
@@ -43,8 +44,8 @@ __all__ = [
     "plan_night",
 ]
 
-_INGEST, _PLAN, _FIT, _MAKE, _AFTER = 40, 30, 20, 10, 0
-INGEST_PRIORITY: Final = _INGEST
+INGEST_PRIORITY: Final = 40
+_PLAN, _FIT, _MAKE, _AFTER = 30, 20, 10, 0
 _BLOCK_DAYS: Final = 16
 
 
@@ -142,18 +143,20 @@ def plan_night(
 def jobs_of(connection: Connection, definition: Definition, plan: Plan) -> list[Job]:
     """Return the jobs that a plan asks for: models first, then blocks of days whose models are there."""
     lost = set(damaged_partitions(connection, plan.version.id))
-    fitted = {p.name for p in plan.partitions if p.model_id is not None} - lost
     to_make = [day for day in plan.days if day.to_make and day.partition is not None]
-    unfitted = sorted(({day.partition for day in to_make if day.partition} | lost) - fitted)
-    marks = {p.name: p.fingerprint for p in plan.partitions}
+    needed = {day.partition for day in to_make if day.partition} | lost
+    partitions = trained_partitions(connection, plan.version.id, names=needed)
+    models = {
+        p.name: p.model_id for p in partitions if p.model_id is not None and p.name not in lost
+    }
+    ready = [day for day in to_make if day.partition in models]
     return [
-        *(_fit_job(definition.name, name, marks[name]) for name in unfitted),
-        *_block_jobs(
-            connection,
-            definition,
-            plan,
-            [day for day in to_make if day.partition in fitted],
+        *(
+            _fit_job(definition.name, p.name, p.fingerprint)
+            for p in partitions
+            if p.name not in models
         ),
+        *_block_jobs(connection, definition, plan, ready, models),
     ]
 
 
@@ -164,13 +167,16 @@ def _fit_job(product: str, partition: str, training: str) -> Job:
 
 
 def _block_jobs(
-    connection: Connection, definition: Definition, plan: Plan, days: Sequence[PlannedDay]
+    connection: Connection,
+    definition: Definition,
+    plan: Plan,
+    days: Sequence[PlannedDay],
+    models: Mapping[str, int],
 ) -> list[Job]:
     """Return a job for each block of days that share a model; blocks do not wait for each other."""
     if not days:
         return []
     # so that a job in quarantine is tried again as soon as something of its block changed
-    models = {p.name: p.model_id for p in plan.partitions}
     around = _BLOCK_DAYS * DAY
     content: dict[str, list[str]] = {}
     planned = stored_days(connection, plan.version.id, days[0].day - around, days[-1].day + around)
@@ -281,8 +287,3 @@ def _enqueue_behind(connection: Connection, published: PublishedMap) -> None:
         Job("announce", {}, "announce", "announce", _AFTER),
     ]
     enqueue(connection, jobs)
-
-
-def enqueue_plans(connection: Connection, products: Collection[str]) -> int:
-    """Enqueue the plans of products and return how many were not waiting already."""
-    return enqueue(connection, [plan_job(product) for product in products])

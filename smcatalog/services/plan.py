@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -16,16 +17,14 @@ from smcatalog.core.fingerprint import canonical_json
 from smcatalog.core.maps import MapStatus
 from smcatalog.core.time import Period
 from smcatalog.database.engine import rehearse, transaction
-from smcatalog.database.plan import day_states
+from smcatalog.database.plan import day_states, open_states
 from smcatalog.database.products import (
     ProductVersionRecord,
-    TrainedPartition,
     activate_product,
-    first_partition,
     is_active,
     live_versions,
-    trained_partitions,
 )
+from smcatalog.database.training import first_partition
 from smcatalog.products import Definition
 from smcatalog.services.refresh import algorithm_of, reaches, refresh
 
@@ -129,14 +128,11 @@ class Plan:
     ----------
     version : ProductVersionRecord
         The version that is planned.
-    partitions : tuple of TrainedPartition
-        Those with something to learn from, in the order of time.
     days : tuple of PlannedDay
         In the order of time.
     """
 
     version: ProductVersionRecord
-    partitions: tuple[TrainedPartition, ...]
     days: tuple[PlannedDay, ...]
 
     def in_state(self, state: DayState) -> list[PlannedDay]:
@@ -181,7 +177,7 @@ def make_plan(
     now : datetime, optional
         The present, for tests.
     open_only : bool
-        Leave out what is current.
+        Leave out what is current: of the whole span this costs what is open, not what there is.
 
     Raises
     ------
@@ -199,9 +195,8 @@ def make_plan(
         raise UsageError(f"the last day {last} is before the first day {first}")
     version = activate(connection, definition)
     refresh(connection, definition, version.id)
-    partitions = tuple(trained_partitions(connection, version.id))
     days = states_of(connection, definition, version, first, last, now=now, open_only=open_only)
-    return Plan(version, partitions, days)
+    return Plan(version, days)
 
 
 def preview(
@@ -244,10 +239,13 @@ def states_of(
 ) -> tuple[PlannedDay, ...]:
     """Return the states of days as they were planned last, in the order of time."""
     present = now or datetime.now(UTC)
-    rows = day_states(connection, version.id, present, first, last, open_only=open_only)
-    first_trained = first_partition(connection, version.id)
-    others = live_versions(connection, version.product_id)
-    explain = _Explainer(definition, version, others, first_trained)
+    if open_only and first is None and last is None:
+        rows = open_states(connection, version.id, present)
+    else:
+        rows = day_states(connection, version.id, present, first, last)
+        if open_only:
+            rows = [row for row in rows if row.state != DayState.CURRENT]
+    explain = _Explainer(connection, definition, version)
     return tuple(_planned(row, explain) for row in rows)
 
 
@@ -267,19 +265,22 @@ def _planned(row: Any, explain: _Explainer) -> PlannedDay:
 
 
 class _Explainer:
-    """Says in one line why a day is in its state."""
+    """Says in one line why a day is in its state; asks for no more than that takes."""
 
     def __init__(
-        self,
-        definition: Definition,
-        version: ProductVersionRecord,
-        versions: Mapping[str, tuple[int, str, dict[str, Any]]],
-        first_trained: str | None,
+        self, connection: Connection, definition: Definition, version: ProductVersionRecord
     ) -> None:
+        self._connection = connection
         self._definition = definition
         self._version = version
-        self._versions = versions
-        self._first_trained = first_trained
+
+    @cached_property
+    def _versions(self) -> Mapping[str, tuple[int, str, dict[str, Any]]]:
+        return live_versions(self._connection, self._version.product_id)
+
+    @cached_property
+    def _first_trained(self) -> str | None:
+        return first_partition(self._connection, self._version.id)
 
     def __call__(self, row: Any) -> str:
         return self._why(row) + self._held(row)

@@ -22,11 +22,12 @@ from smcatalog.database.damage import damaged_partitions
 from smcatalog.database.engine import transaction
 from smcatalog.database.maps import NewMap
 from smcatalog.database.products import ModelRecord, ProductVersionRecord
+from smcatalog.database.training import first_partition
 from smcatalog.products import Definition, Partitioning, partition_name
 from smcatalog.services.covariates import CovariateReader, blocks
 from smcatalog.services.fit import Fitted, Models, TooFew
 from smcatalog.services.inputs import DayInputs, LayerIndex
-from smcatalog.services.plan import Cause, DayState, PlannedDay, make_plan
+from smcatalog.services.plan import Cause, DayState, Plan, PlannedDay, make_plan
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.publish import announce_collection, publish, write_map_files
 from smcatalog.services.refresh import ALGORITHM, algorithm_of, inputs_fingerprint
@@ -112,16 +113,21 @@ def produce(
         When there are no samples, or the store or the database fails.
     """
     workspace.store.sweep()
-    plan = transaction(workspace.engine, lambda c: make_plan(c, definition, first, last))
+
+    def find(connection: Connection) -> tuple[Plan, list[str], bool]:
+        plan = make_plan(connection, definition, first, last)
+        trained = first_partition(connection, plan.version.id) is not None
+        return plan, damaged_partitions(connection, plan.version.id), trained
+
+    plan, lost, trained = transaction(workspace.engine, find)
     version = plan.version
     made: dict[date, DayResult] = {}
     to_make = [day for day in plan.days if day.to_make]
-    if not plan.partitions and any(day.cause is Cause.UNTRAINED for day in plan.days):
+    if not trained and any(day.cause is Cause.UNTRAINED for day in plan.days):
         raise UsageError(
             f"product {definition.name} has no sample up to {definition.training_until}: "
             f"ingest {definition.coarse.source} and its covariates first"
         )
-    lost = transaction(workspace.engine, lambda c: damaged_partitions(c, version.id))
     if to_make or lost:
         maker = Maker(workspace, definition, version, progress)
         for partition in lost:

@@ -24,14 +24,13 @@ from smcatalog.database.plan import (
     StoredDay,
     extent_of,
     lock_plan,
-    lost_partitions,
     note_everything,
     stored_days,
-    summarise_training,
     take_changes,
     write_days,
 )
 from smcatalog.database.products import planned_algorithm, set_planned_algorithm
+from smcatalog.database.training import lost_partitions, summarise_training, trained_partitions
 from smcatalog.methods import recipe as method_recipe
 from smcatalog.products import Definition, Step, TimeRule, partition_name
 from smcatalog.services.inputs import DayInputs, LayerIndex
@@ -153,6 +152,9 @@ def refresh(connection: Connection, definition: Definition, version_id: int) -> 
         changed += found.days
         for name, causes in found.partitions.items():
             partitions[name] = (partitions.get(name, []) + causes)[:_CAUSES]
+    if other:  # no model of other algorithms stays in force, whatever it learned from
+        for one in trained_partitions(connection, version_id):
+            partitions.setdefault(one.name, [])
     trained = summarise_training(connection, version_id, partitions)
     lost = [one for one in trained if one.changed or other]
     own = {t.name: model_fingerprint(definition, t.fingerprint) for t in lost if t.fingerprint}

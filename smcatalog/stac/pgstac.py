@@ -161,7 +161,9 @@ def _partition_fits(conn: Connection, bounds: dict[str, Any]) -> bool:
         conn.execute(
             text("""
                 SELECT EXISTS (
-                    SELECT FROM pgstac.partition_stats s,
+                    -- the one that holds the year, not all: each is looked up in the catalogue
+                    SELECT FROM pgstac.partition_name(:collection, CAST(:first AS timestamptz)) n
+                    JOIN pgstac.partition_stats s ON s.partition = n.partition_name,
                         LATERAL pgstac.partition_catalog_meta(s.partition) m
                     WHERE s.collection = :collection
                         AND m.constraint_dtrange

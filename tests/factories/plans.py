@@ -13,13 +13,8 @@ from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import GranuleRecord, NewLayer, record_granule, record_layer
-from smcatalog.database.plan import put_model_in_force
-from smcatalog.database.products import (
-    ProductVersionRecord,
-    model_by_id,
-    record_model,
-    trained_partitions,
-)
+from smcatalog.database.products import ProductVersionRecord, model_by_id, record_model
+from smcatalog.database.training import put_model_in_force, trained_partitions
 from smcatalog.products import Definition
 from smcatalog.services.plan import Plan, PlannedDay, make_plan, states_of
 from smcatalog.services.produce import map_fingerprint
@@ -99,7 +94,7 @@ def pretend(
 ) -> tuple[Plan, list[date]]:
     """Fit and make all that the plan asks for, in the database alone; return the plan and the days made."""
     plan = make_plan(connection, definition, now=now)
-    for partition in plan.partitions:
+    for partition in trained_partitions(connection, plan.version.id):
         if partition.model_id is None:
             own = model_fingerprint(definition, partition.fingerprint)
             model = record_model(connection, partition.id, _model(own))

@@ -102,6 +102,9 @@ def pretend(place, asked, now=None):
 # -- the law: what is kept is what would be made from nothing
 
 
+SERIES = (("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation"))
+
+
 def random_event(dice: random.Random, connection) -> None:
     day = make.FIRST + timedelta(days=dice.randrange(60))
     kind = dice.randrange(6)
@@ -115,11 +118,11 @@ def random_event(dice: random.Random, connection) -> None:
             dice.randrange(3),
         )
     elif kind == 1:
-        source, name = dice.choice((("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation")))
+        source, name = dice.choice(SERIES)
         plans.put_layer(connection, source, name, day, dice.randrange(3))
     elif kind == 2:
         for later in range(12):
-            for source, name in (("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation")):
+            for source, name in SERIES:
                 plans.put_layer(connection, source, name, day + timedelta(days=later))
     elif kind == 3:
         first = make.FIRST + timedelta(days=16 * dice.randrange(4))
@@ -161,6 +164,75 @@ def test_what_was_made_is_current_whatever_came_before(place, shape, repetitions
         pretend(place, asked)
         left = {day.state for day in open_days(place, asked).values()}
         assert left <= {DayState.REFUSED, DayState.GONE}
+
+
+def random_mishap(dice: random.Random, connection) -> None:
+    """Change what else the states of days follow from, here and there, as any service might."""
+    connection.exec_driver_sql(
+        dice.choice(
+            [
+                (
+                    "UPDATE smcatalog.maps SET superseded_at = clock_timestamp(), withdrawn_reason = 'x' "
+                    "WHERE id = (SELECT max(id) FROM smcatalog.maps WHERE superseded_at IS NULL)"
+                ),
+                (
+                    "INSERT INTO smcatalog.damaged_files (key, sha256, reason) SELECT f.key, f.sha256, 'lost' "
+                    "FROM smcatalog.map_files f ORDER BY md5(f.key) LIMIT 2 "
+                    "ON CONFLICT (key) DO UPDATE SET repaired_at = NULL"
+                ),
+                "UPDATE smcatalog.damaged_files SET repaired_at = clock_timestamp()",
+                (
+                    "UPDATE smcatalog.partitions SET model_id = NULL WHERE id = "
+                    "(SELECT min(id) FROM smcatalog.partitions WHERE model_id IS NOT NULL)"
+                ),
+                (
+                    "UPDATE smcatalog.partitions SET refused = 'too few' WHERE id = "
+                    "(SELECT max(id) FROM smcatalog.partitions)"
+                ),
+                "UPDATE smcatalog.partitions SET refused = NULL",
+                "UPDATE smcatalog.product_versions SET algorithm = '1/other-1'",
+            ]
+        )
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_day_that_something_happened_to_is_looked_at_again(place, shape, repetitions):
+    """What is open is what is not current of all days, though days once done are not looked at."""
+    dice = random.Random(f"open {shape}")
+    asked = definition(shape)
+    with place.engine.begin() as connection:
+        days = [Period.of_day(make.FIRST + timedelta(days=n)) for n in range(30)]
+        plans.put_layer(connection, "D", "elevation", None)
+        for source, variable in SERIES:
+            plans.put_layers(connection, source, variable, days)
+        plans.put_layers(connection, "C", "sm", days[::2])
+        plans.put_layers(connection, "N", "ndvi", [Period.of_days(days[0].day, days[15].day)])
+    pretend(place, asked)
+    done = 0
+    for round_ in range(repetitions(12)):
+        for _ in range(dice.randrange(1, 6)):
+            with place.engine.begin() as connection:
+                random_event(dice, connection)
+        if round_ % 3:
+            pretend(place, asked)
+        for _ in range(round_ and dice.randrange(3)):
+            with place.engine.begin() as connection:
+                random_mishap(dice, connection)
+        whole, open_ones, again = transaction(
+            place.engine,
+            lambda c: [make_plan(c, asked, open_only=only).days for only in (False, True, True)],
+        )
+        left = tuple(day for day in whole if day.state is not DayState.CURRENT)
+        assert open_ones == left, f"round {round_}"
+        assert again == left, f"round {round_}"
+        with place.engine.connect() as connection:
+            settled = connection.exec_driver_sql(
+                "SELECT count(*) FROM smcatalog.plan_days WHERE settled = changes"
+            ).scalar_one()
+        assert settled == sum(day.state is DayState.CURRENT for day in whole)
+        done += settled
+    assert done  # days were set aside
 
 
 # -- a year, and one late granule
@@ -242,6 +314,13 @@ def test_a_changed_recipe_and_changed_algorithms_are_named(year, monkeypatch):
     stale = open_days(year, asked)
     assert len(stale) == len(DAYS)
     assert stale[DAYS[5]].cause is Cause.ALGORITHM
+    # no model of the older algorithms makes the maps anew
+    assert pretend(year, asked) == DAYS
+    with year.engine.connect() as connection:
+        fitted = connection.exec_driver_sql(
+            "SELECT count(*), count(DISTINCT partition_id) FROM smcatalog.models"
+        ).one()
+    assert fitted[0] == 2 * fitted[1]
     assert "now they are 2/linear_regression-1" in stale[DAYS[5]].reason
 
 

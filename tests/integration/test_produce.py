@@ -8,11 +8,12 @@ import pytest
 
 from smcatalog.core.encoding import Quality, decode
 from smcatalog.core.errors import SmcatalogError, StoreError
-from smcatalog.database.engine import transaction
+from smcatalog.database.engine import rehearse, transaction
 from smcatalog.database.inputs import Refusal, refuse
 from smcatalog.database.maps import live_maps
 from smcatalog.database.products import find_product
-from smcatalog.services.plan import DayState, preview
+from smcatalog.database.training import trained_partitions
+from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce
 from tests.factories import inputs as make
 
@@ -72,11 +73,21 @@ def test_again_there_is_nothing_to_do(place):
     assert (items(place), list(place.store.files())) == before
 
 
+def teaching(place):
+    """Number of days that the product's models are to learn from."""
+
+    def find(connection):
+        plan = make_plan(connection, make.definition())
+        return sum(one.days for one in trained_partitions(connection, plan.version.id))
+
+    return rehearse(place.engine, find)
+
+
 def test_a_plan_says_what_is_missing_and_only_asks_the_database(place):
     plan = plan_of(place, make.definition(), first=DAYS[2], last=DAYS[4])
     assert [day.day for day in plan.days] == DAYS[2:5]
     assert {day.state for day in plan.days} == {DayState.MISSING}
-    assert sum(partition.days for partition in plan.partitions) == 10
+    assert teaching(place) == 10
     produce(place, make.definition(), DAYS[2], DAYS[2])
     states = [day.state for day in plan_of(place, make.definition()).days]
     assert states.count(DayState.CURRENT) == 1

@@ -169,6 +169,12 @@ class Map(Base):
         ),
         # histories are lines: a map has one predecessor at most
         Index("uq_maps_superseded_by", "superseded_by", unique=True),
+        Index(
+            "ix_maps_unplanned",
+            "product_version_id",
+            "day",
+            postgresql_where="unplanned AND superseded_at IS NULL",
+        ),
         {"comment": "Maps: one product version, one day; never overwritten"},
     )
 
@@ -215,6 +221,10 @@ class Map(Base):
     )
     withdrawn_reason: Mapped[str | None] = mapped_column(
         comment="Why it was withdrawn; null if it was not"
+    )
+    unplanned: Mapped[bool] = mapped_column(
+        server_default=false(),
+        comment="Whether the plan of its product version lacks its day, for want of all inputs",
     )
 
 

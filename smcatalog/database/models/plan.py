@@ -66,6 +66,12 @@ class PlanDay(Base):
     __tablename__ = "plan_days"
     __table_args__ = (
         Index("ix_plan_days_partition", "product_version_id", "partition"),
+        Index(
+            "ix_plan_days_open",
+            "product_version_id",
+            "day",
+            postgresql_where="settled IS DISTINCT FROM changes",
+        ),
         {"comment": "Days of products and the fingerprints of what they would be made of now"},
     )
 
@@ -97,6 +103,15 @@ class PlanDay(Base):
     )
     causes: Mapped[list[Any] | None] = mapped_column(
         JSONB, comment="Granules that changed its inputs since the map in force was made"
+    )
+    changes: Mapped[int] = mapped_column(
+        BigInteger,
+        server_default="0",
+        comment="How often something that its state follows from changed",
+    )
+    settled: Mapped[int | None] = mapped_column(
+        BigInteger,
+        comment="This count when its map was last found current and final; null if it never was",
     )
 
 
