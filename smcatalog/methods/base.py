@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from smcatalog.core.encoding import Quality
 from smcatalog.core.errors import UsageError
@@ -65,7 +65,7 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
         self.feature_names_ = samples.names
         self.lower_ = samples.features.min(axis=0)
         self.upper_ = samples.features.max(axis=0)
-        self._fit(samples.features, samples.target)
+        self._fit(samples)
         return self
 
     def predict(self, covariates: Covariates) -> Prediction:
@@ -126,9 +126,23 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
         """Share of each feature in what was learned, where the method has such a measure."""
         return {}
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was seen while it learned, as plain values: kept beside the model for people and figures."""
+        return {}
+
+    def tuned(self) -> Method:
+        """Return an unfitted method that has what this one chose as it learned, and chooses no more.
+
+        That is what is fitted again to score with samples left out; choosing anew each time would take as
+        long again for every part left out. Where nothing is chosen it is the same method.
+        """
+        fresh: Method = clone(self)
+        return fresh
+
     @abstractmethod
-    def _fit(self, features: Matrix, target: Matrix) -> None:
-        """Learn from finite matrices of shapes (n, p) and (n, d)."""
+    def _fit(self, samples: Samples) -> None:
+        """Learn from samples; their names and range are kept already."""
 
     @abstractmethod
     def _predict(self, features: Matrix) -> tuple[Matrix, Matrix]:

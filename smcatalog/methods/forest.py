@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from smcatalog.core.errors import StoreError
 from smcatalog.methods.base import Method
-from smcatalog.methods.values import Matrix
+from smcatalog.methods.values import Matrix, Samples
 
 __all__ = ["RandomForest"]
 
@@ -67,7 +67,8 @@ class RandomForest(Method):
         shares = self.forest_.feature_importances_.tolist()
         return dict(zip(self.feature_names_, shares, strict=True))
 
-    def _fit(self, features: Matrix, target: Matrix) -> None:
+    def _fit(self, samples: Samples) -> None:
+        features, target = samples.features, samples.target
         forest = RandomForestRegressor(
             n_estimators=self.n_estimators,
             min_samples_leaf=self.min_samples_leaf,

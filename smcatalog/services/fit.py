@@ -219,7 +219,7 @@ class Models:
     def _fit(self, partition: TrainedPartition, samples: Samples) -> Fitted:
         definition = self._definition
         method = create(definition.method.name, definition.method.parameters).fit(samples)
-        scores = score_method(definition, method, samples)
+        scores = score_method(method, samples)
         store = self._workspace.store
         with store.work() as work:
             stored = store.add(
@@ -307,17 +307,17 @@ def training_inputs(
     return found
 
 
-def score_method(definition: Definition, fitted: Method, samples: Samples) -> dict[str, Any]:
+def score_method(fitted: Method, samples: Samples) -> dict[str, Any]:
     """Score a method on its samples: trained on all, and with cells or blocks of days left out.
 
     All against the coarse product. Neighbouring cells and days are alike, so that only the scores with
     whole cells or whole blocks of days left out say something about new places and times. The blocks
-    are months, or fifths of the days when there are fewer than three months.
+    are months, or fifths of the days when there are fewer than three months. What the method chose from
+    all samples, as hyperparameters, it keeps.
     """
 
     def predict(train: Samples, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        method = create(definition.method.name, definition.method.parameters)
-        return method.fit(train).predict_samples(features)
+        return fitted.tuned().fit(train).predict_samples(features)
 
     months, month = np.unique(samples.days.astype("datetime64[M]"), return_inverse=True)
     days, day = np.unique(samples.days, return_inverse=True)
@@ -332,7 +332,7 @@ def score_method(definition: Definition, fitted: Method, samples: Samples) -> di
     for name, folds in splits.items():
         left_out = _left_out(samples, folds, predict)
         scores[name] = _summary(left_out, samples.target) if left_out is not None else None
-    return {**scores, "importances": fitted.importances}
+    return {**scores, "importances": fitted.importances, "report": fitted.report}
 
 
 def _left_out(
