@@ -32,7 +32,6 @@ Hourly values are kept as they are; days are made of them where they are compare
 
 from __future__ import annotations
 
-import csv
 import re
 import tomllib
 from collections.abc import Iterator
@@ -50,6 +49,7 @@ from ingest.esri import beside
 from ingest.reader import Identity, Yield
 from ingest.refusal import one_line, refusing
 from ingest.sniff import Format, head, sniff
+from ingest.stations.rows import read_rows
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.stations import Depth, Site, StationSeries
 
@@ -267,7 +267,7 @@ class StationCsv:
         if declaration is None:
             raise RefusedInput("has no declaration beside it any more")
         declared = _declared(declaration)
-        rows = _rows(path, declared)
+        rows = read_rows(path, declared.columns, declared.separator)
         stations: dict[str, list[dict[str, str]]] = {}
         for row in rows:
             stations.setdefault(declared.station.of(row), []).append(row)
@@ -282,35 +282,6 @@ class StationCsv:
                     yield series
         if empty:
             raise RefusedInput(f"holds no value at all: {len(rows)} rows, all missing")
-
-
-def _rows(path: Path, declared: _Map) -> list[dict[str, str]]:
-    with (
-        refusing("is not a readable CSV", (OSError, UnicodeDecodeError, csv.Error)),
-        path.open(encoding="utf-8-sig", newline=None) as stream,
-    ):
-        reader = csv.reader(stream, strict=True, delimiter=declared.separator)
-        header = [name.strip() for name in next(reader, [])]
-        if missing := declared.columns - set(header):
-            raise RefusedInput(
-                f"lacks the columns {', '.join(sorted(missing))} of its declaration; its header is: "
-                f"{', '.join(header)[:200]}"
-            )
-        if len(set(header)) != len(header):
-            raise RefusedInput("has two columns of the same name")
-        rows = []
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise RefusedInput(
-                    f"line {reader.line_num} has {len(row)} fields, the header {len(header)}: "
-                    "cut off or damaged"
-                )
-            rows.append(dict(zip(header, row, strict=True)))
-    if not rows:
-        raise RefusedInput("holds a header and no rows")
-    return rows
 
 
 def _site(declared: _Map, station: str, rows: list[dict[str, str]]) -> Site:

@@ -21,6 +21,7 @@ from ingest.esri import beside
 from ingest.reader import Identity, Yield
 from ingest.refusal import refusing
 from ingest.sniff import Format, first_line, head, sniff
+from ingest.stations.rows import check_header, read_rows
 from smcatalog.core.errors import DefinitionError, RefusedInput, UsageError
 from smcatalog.core.stations import Depth, Site, StationSeries
 
@@ -161,7 +162,7 @@ class StationTables:
         start = head(path)
         if found is None or sniff(start) is not Format.TEXT or _declared_apart(path):
             return None
-        _check_header(found[0], next(csv.reader([first_line(start)]), []))
+        check_header(found[0].columns, next(csv.reader([first_line(start)]), []))
         return Identity(self.source, name.removesuffix(".csv"))
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:
@@ -170,7 +171,7 @@ class StationTables:
         if found is None:
             raise RefusedInput(f"{identity.name} is not a declared station table")
         declaration, match = found
-        rows = _rows(path, declaration)
+        rows = read_rows(path, declaration.columns)
         if declaration.values is None:
             yield from _sites(declaration, rows)
         else:
@@ -180,40 +181,6 @@ class StationTables:
 def _declared_apart(path: Path) -> bool:
     """Say whether a declaration of its own lies beside a table."""
     return beside(path, f"{path.stem}.toml") is not None
-
-
-def _check_header(declaration: Declaration, header: list[str]) -> None:
-    found = [name.strip() for name in header]
-    if missing := declaration.columns - set(found):
-        raise RefusedInput(
-            f"lacks the columns {', '.join(sorted(missing))}; its header is: {', '.join(found)[:200]}"
-        )
-    if len(set(found)) != len(found):
-        raise RefusedInput("has two columns of the same name")
-
-
-def _rows(path: Path, declaration: Declaration) -> list[dict[str, str]]:
-    """Read all rows; each is numbered as in the file, header = 1."""
-    with (
-        refusing("is not a readable CSV", (OSError, UnicodeDecodeError, csv.Error)),
-        path.open(encoding="utf-8-sig", newline=None) as stream,
-    ):
-        reader = csv.reader(stream, strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(declaration, header)
-        rows = []
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise RefusedInput(
-                    f"line {reader.line_num} has {len(row)} fields, the header {len(header)}: "
-                    "cut off or damaged"
-                )
-            rows.append(dict(zip(header, row, strict=True)))
-    if not rows:
-        raise RefusedInput("holds a header and no rows")
-    return rows
 
 
 def _site(declaration: Declaration, station: str, row: dict[str, str]) -> Site:

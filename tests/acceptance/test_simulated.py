@@ -123,9 +123,7 @@ def test_a_picture_of_it_all(produced, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("preset", ["stacking", "rao2022", "song2022", "bma", "smci"])
-def test_every_source_of_a_preset_goes_in_without_a_word(preset, database, tmp_path, request):
-    if preset != "stacking" and request.config.getoption("--short"):
-        pytest.skip("the short form does one preset: all have the same sources")
+def test_every_source_of_a_preset_goes_in_without_a_word(preset, database, tmp_path):
     place = Place(tmp_path / "home", database.url)
     made = place.answer(
         "simulate", tmp_path / "world", "--preset", preset, "--size", 50,

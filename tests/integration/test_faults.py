@@ -56,10 +56,14 @@ def test_what_is_killed_is_done_all_the_same(ground, expected, repetitions):
     assert hit.total() >= wanted
 
 
-@pytest.mark.parametrize("fault", ["crashes", "full_disk", "rivals", "clocks", "bad_store"])
-def test_a_fault_leaves_no_trace(ground, expected, fault, request):
-    if request.config.getoption("--short") and fault != "crashes":
-        pytest.skip("the short form leaves out what other tests show in part")
+LONG = ("full_disk", "rivals", "clocks", "bad_store")
+"""Other tests show these in part."""
+
+
+@pytest.mark.parametrize(
+    "fault", ["crashes", *(pytest.param(fault, marks=pytest.mark.long) for fault in LONG)]
+)
+def test_a_fault_leaves_no_trace(ground, expected, fault):
     if fault == "crashes":
         trial = trials.crashes(ground, expected, 1)
     else:
