@@ -49,7 +49,7 @@ from ingest.esri import beside
 from ingest.reader import Identity, Yield
 from ingest.refusal import one_line, refusing
 from ingest.sniff import Format, head, sniff
-from ingest.stations.rows import read_rows
+from ingest.tables import read_rows
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.stations import Depth, Site, StationSeries
 

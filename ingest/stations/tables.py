@@ -21,7 +21,7 @@ from ingest.esri import beside
 from ingest.reader import Identity, Yield
 from ingest.refusal import refusing
 from ingest.sniff import Format, first_line, head, sniff
-from ingest.stations.rows import check_header, read_rows
+from ingest.tables import check_header, read_rows
 from smcatalog.core.errors import DefinitionError, RefusedInput, UsageError
 from smcatalog.core.stations import Depth, Site, StationSeries
 

@@ -17,7 +17,7 @@ from smcatalog.core.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["create", "load", "method_names", "recipe"]
+__all__ = ["create", "learner_names", "load", "method_names", "recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ _METHODS: Final[dict[str, _Entry]] = {
 def method_names() -> list[str]:
     """Return the names of all registered methods."""
     return sorted(_METHODS)
+
+
+def learner_names() -> list[str]:
+    """Return the names of the methods that are single learners."""
+    return [name for name in method_names() if name != "ensemble"]
 
 
 def _entry(name: str) -> _Entry:
