@@ -264,9 +264,43 @@ def _left_out(
         say(f"left out together, being copies: {', '.join(group)}")
 
 
+def _scores(
+    context: typer.Context,
+    product: str,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures: R and RMSE by partition, importances (PNG)."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how the learners of a product's models scored as they learned, against the coarse product."""
+    from smcatalog.services.learning import LEARNING_SCORES, draw_learning, learning
+
+    found = learning(open_workspace(context), product)
+    drawn = draw_learning(found, figures) if figures else []
+    if json:
+        print_json(found)
+        return
+    columns = ["learner", "partitions", "chosen"]
+    columns += [f"{half} {name}" for half in ("train", "test") for name in LEARNING_SCORES]
+    rows = [
+        (row.learner, row.partitions, row.chosen,
+         *(half.get(name) for half in (row.train, row.test) for name in LEARNING_SCORES))
+        for row in found.rows
+    ]  # fmt: skip
+    print_table(columns, rows)
+    say(
+        f"version {found.version}: means over {len(found.own)} partitions, against the coarse product; "
+        f"{len(found.borrowed)} partitions use the model of the one before"
+    )
+    for path in drawn:
+        say(f"wrote {path}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
     app.command("validate")(_validate)
+    app.command("scores")(_scores)
     app.command("left-out")(_left_out)
     app.command("picture")(_picture)
     app.command("serve")(_serve)
