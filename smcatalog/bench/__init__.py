@@ -15,7 +15,7 @@ from smcatalog.core.errors import NotFoundError
 
 __all__ = ["Figure", "Measurement", "figures", "run"]
 
-_MODULES: Final = ("maps", "cogs", "tiles", "nights", "crowds", "searches")
+_MODULES: Final = ("maps", "cogs", "tiles", "nights", "crowds", "searches", "windows")
 
 
 def figures() -> list[Figure]:
