@@ -15,7 +15,9 @@ from smcatalog.core.errors import NotFoundError
 
 __all__ = ["Figure", "Measurement", "figures", "run"]
 
-_MODULES: Final = ("maps", "cogs", "tiles", "nights", "crowds", "searches", "windows")
+_MODULES: Final = (
+    "forests", "maps", "cogs", "tiles", "nights", "crowds", "searches", "windows",
+)  # fmt: skip
 
 
 def figures() -> list[Figure]:

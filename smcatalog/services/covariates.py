@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from smcatalog.core.encoding import Quality
 from smcatalog.core.grids import Grid
 from smcatalog.core.raster import InputQuality, Raster
+from smcatalog.core.threads import thread_count
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
@@ -24,7 +26,7 @@ from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
 from smcatalog.store import Store
 
-__all__ = ["CovariateReader", "blocks"]
+__all__ = ["CovariateReader", "blocks", "read_ahead"]
 
 _BLOCK_PIXELS: Final = 1 << 20
 """Pixels held at once with all their covariates."""
@@ -49,6 +51,28 @@ def blocks(grid: Grid) -> Iterator[tuple[slice, Grid]]:
     for first in range(0, rows, step):
         part = slice(first, min(first + step, rows))
         yield part, grid.window(part, slice(None))
+
+
+def read_ahead(
+    reader: CovariateReader, day: DayInputs, grid: Grid
+) -> Iterator[tuple[slice, Covariates]]:
+    """Yield the rows of each block of a grid and its covariates; the next is read while one is used.
+
+    With one thread for the whole process each is read when it is asked for.
+    """
+    parts = list(blocks(grid))
+    if thread_count() == 1 or len(parts) == 1:
+        for rows, block in parts:
+            yield rows, reader.read(day, block)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+        coming = pool.submit(reader.read, day, parts[0][1])
+        for (rows, _), (_, later) in pairwise(parts):
+            found = coming.result()
+            coming = pool.submit(reader.read, day, later)
+            yield rows, found
+            del found  # not three blocks at a time
+        yield parts[-1][0], coming.result()
 
 
 def _accepted(raster: Raster, accept: Accept, refused: int = 0) -> Raster:
