@@ -16,7 +16,7 @@ from smcatalog.core.errors import NotFoundError
 __all__ = ["Figure", "Measurement", "figures", "run"]
 
 _MODULES: Final = (
-    "forests", "maps", "cogs", "tiles", "nights", "crowds", "searches", "windows",
+    "forests", "learners", "maps", "cogs", "tiles", "nights", "crowds", "searches", "windows",
 )  # fmt: skip
 
 

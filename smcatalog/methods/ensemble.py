@@ -117,7 +117,8 @@ class Ensemble(Method):
         """
         with open_archive(path) as archive:
             content = archive.content
-            method = cls(**content["parameters"])
+            parameters = content["parameters"]  # JSON knows lists only
+            method = cls(**{**parameters, "learners": tuple(parameters["learners"])})
             method.restore(
                 content,
                 {part: load(name, archive.part(part)) for part, name in content["members"].items()},

@@ -2,6 +2,7 @@
 
 from smcatalog.products.definition import (
     Accept,
+    Aggregate,
     Coarse,
     Covariate,
     Definition,
@@ -16,6 +17,7 @@ from smcatalog.products.reading import builtin_names, load_builtin, read_definit
 
 __all__ = [
     "Accept",
+    "Aggregate",
     "Coarse",
     "Covariate",
     "Definition",

@@ -17,6 +17,7 @@ from smcatalog.products.partitions import Partitioning, partition_span
 
 __all__ = [
     "Accept",
+    "Aggregate",
     "Coarse",
     "Covariate",
     "Definition",
@@ -66,6 +67,15 @@ class Accept(StrEnum):
     """All that there are."""
 
 
+class Aggregate(StrEnum):
+    """What a coarse cell's covariates are."""
+
+    MEAN = "mean"
+    """Means of the cell's pixels."""
+    NEAREST = "nearest"
+    """Those of the pixel nearest to the cell's centre, as Rao et al. (2022) resample."""
+
+
 class Reprocess(StrEnum):
     """Whether a final map is made again when a granule changed what it or its model read."""
 
@@ -101,6 +111,8 @@ class Coarse:
     hours : (float, float) or None
         Which hours make a day, counted from its midnight in UTC, the first ones perhaps before it:
         layers that lie wholly in them, at most 24. None: the layers whose middle lies in the day.
+    aggregate : Aggregate
+        How covariates become those of a coarse cell. With ``nearest`` a cell is covered if that pixel is.
     """
 
     source: str
@@ -109,6 +121,7 @@ class Coarse:
     min_coverage: float = 0.5
     accept: Accept = Accept.RECOMMENDED
     hours: tuple[float, float] | None = None
+    aggregate: Aggregate = Aggregate.MEAN
 
     def day_of(self, period: Period) -> date | None:
         """Return the day that a layer of a period belongs to; None when its hours are in none."""
@@ -266,6 +279,8 @@ class Definition:
         plain["bbox"] = list(self.bbox)
         if self.coarse.hours is None:  # recipes from before there was a choice stay what they are
             del plain["coarse"]["hours"]
+        if self.coarse.aggregate is Aggregate.MEAN:  # likewise
+            del plain["coarse"]["aggregate"]
         for covariate in plain["covariates"]:
             if covariate["days"] is None:  # likewise
                 del covariate["days"]
@@ -281,6 +296,7 @@ class Definition:
         coarse = dict(plain["coarse"])
         hours = coarse.get("hours")
         coarse |= {"accept": Accept(coarse["accept"]), "hours": tuple(hours) if hours else None}
+        coarse["aggregate"] = Aggregate(coarse.get("aggregate", Aggregate.MEAN))
         covariates = tuple(
             Covariate(**{**c, "time": TimeRule(c["time"]), "accept": Accept(c["accept"])})
             for c in plain["covariates"]

@@ -25,8 +25,14 @@ from smcatalog.database.training import (
     training_days,
 )
 from smcatalog.methods import Samples, create, load
-from smcatalog.methods.sampling import cell_means, join_blocks, join_samples, samples_of
-from smcatalog.products import Definition, Partitioning
+from smcatalog.methods.sampling import (
+    cell_means,
+    cell_values,
+    join_blocks,
+    join_samples,
+    samples_of,
+)
+from smcatalog.products import Aggregate, Definition, Partitioning
 from smcatalog.services.covariates import CovariateReader, blocks
 from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.progress import Progress, silent
@@ -96,13 +102,15 @@ def gather_samples(
     A day's layers are read once, block by block.
     """
     fine, coarse = definition.output_grid(), definition.coarse_grid()
+    nearest = definition.coarse.aggregate is Aggregate.NEAREST
+    to_cells = cell_values if nearest else cell_means
     parts = []
     for day in progress(training, what):
         target = reader.coarse(day, coarse)
         if not np.isfinite(target).any():
             continue
         means = join_blocks(
-            [cell_means(reader.read(day, block), block, coarse) for _, block in blocks(fine)]
+            [to_cells(reader.read(day, block), block, coarse) for _, block in blocks(fine)]
         )
         coverage = definition.coarse.min_coverage
         part = samples_of(means, target, coarse, day.period.day, min_coverage=coverage)

@@ -1,12 +1,23 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from inspect import signature
 
+import numpy as np
 import pytest
 
 from smcatalog.core.errors import DefinitionError, NotFoundError
 from smcatalog.core.time import Period
-from smcatalog.methods import create
-from smcatalog.products import Accept, Step, builtin_names, load_builtin, read_definition
+from smcatalog.methods import Samples, create, method_names
+from smcatalog.methods.combiners import combiner_class
+from smcatalog.products import (
+    Accept,
+    Definition,
+    Step,
+    builtin_names,
+    load_builtin,
+    read_definition,
+)
+from smcatalog.products.learners import COMBINERS, METHODS, fits
 
 GOOD = """
 name = "mine"
@@ -97,6 +108,126 @@ def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
         replace(found, min_samples=2),
     ]
     assert len({d.recipe_fingerprint for d in (found, *others)}) == 9
+
+
+BEST = GOOD.replace(
+    'name = "linear_regression"',
+    """name = "ensemble"
+parameters.learners = ["svr", "xgboost"]
+
+[method.parameters.options]
+folds = 4
+
+[method.parameters.parameters.svr]
+C = 3
+
+[method.parameters.grids.xgboost]
+max_depth = [3, 6]
+gamma = [0, 0.1]
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"ensemble"', '"ensembel"', r"line 28: 'method.name' must be one of .*xgboost.*, found 'ensembel'"),
+        ('"xgboost"]', '"xgbost"]', r"'method.parameters.learners' must be a list of one or more of .*xgboost"),
+        ('"xgboost"]', '"svr"]', r"'method.parameters.learners' must be a list that names each learner once"),
+        ("folds = 4", "fold = 4", r"line 32: 'method.parameters.options.fold' must be one of .*folds.*found 4"),
+        ("folds = 4", "folds = 1", r"line 32: 'method.parameters.options.folds' must be a whole number, 2 or more"),
+        ("folds = 4", "tune = 1", r"line 32: 'method.parameters.options.tune' must be true or false"),
+        ("folds = 4", 'folds_by = "cell"', r"line 32: .*folds_by' must be one of random, cells, days"),
+        ("C = 3", "c = 3", r"line 35: 'method.parameters.parameters.svr.c' must be one of C, epsilon"),
+        ("C = 3", 'C = "3"', r"line 35: 'method.parameters.parameters.svr.C' must be a number, found '3'"),
+        ("grids.xgboost]", "grids.catboost]", r"line 37: 'method.parameters.grids.catboost' must be one of svr, xgboost"),
+        ("max_depth =", "depth =", r"line 38: 'method.parameters.grids.xgboost.depth' must be one of .*max_depth"),
+        ("[3, 6]", "[3, 6.5]", r"line 38: .*max_depth' must be a list of values to choose from, each a whole number"),
+        ("[3, 6]", "[]", r"line 38: .*max_depth' must be a list of values"),
+        ("[3, 6]", "3", r"line 38: .*max_depth' must be a list of values"),
+        ("folds = 4", "[method.parameters.grids.svr]\nC = [true]", r"line 33: .*svr.C' must be a list of values to choose from, each a number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_method_is_told_line_and_key(tmp_path, old, new, said):
+    assert old in BEST
+    with pytest.raises(DefinitionError, match=said):
+        read(tmp_path, BEST.replace(old, new, 1))
+
+
+def test_methods_without_parameters_have_none(tmp_path):
+    with pytest.raises(DefinitionError, match=r"line 30: 'method.parameters.x' must be left out"):
+        read(tmp_path, GOOD + "[method.parameters]\nx = 1\n")
+
+
+def test_an_ensemble_is_read(tmp_path):
+    found = read(tmp_path, BEST)
+    assert found.method.parameters["grids"] == {"xgboost": {"max_depth": [3, 6], "gamma": [0, 0.1]}}
+    assert create(found.method.name, found.method.parameters)
+    assert Definition.from_dict(found.as_dict()) == found
+
+
+@pytest.mark.parametrize(("options", "least"), [("folds = 4", 14), ("tune = false", 8)])
+def test_the_best_of_several_learners_needs_samples_for_halves_and_folds(tmp_path, options, least):
+    text = BEST.replace("folds = 4", options).replace(
+        "[coarse]", 'partitions = "16-day"\nmin_samples = 7\n[coarse]'
+    )
+    with pytest.raises(DefinitionError, match=f"at least {least}"):
+        read(tmp_path, text)
+    parameters = read(tmp_path, BEST.replace("folds = 4", options)).method.parameters
+    rng = np.random.default_rng(0)
+    n = np.arange(least)
+    data = Samples(
+        ("a", "b"),
+        rng.random((least, 2)),
+        rng.random((least, 1)),
+        n,
+        np.datetime64("2018-08-01") + n,
+    )
+    create("ensemble", {**parameters, "learners": ["xgboost"]}).fit(data)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_what_a_definition_may_say_is_what_methods_take(name):
+    known = create(name, {}).get_params()
+    assert set(METHODS[name]) == set(known)
+    for key, value in known.items():
+        assert value is None or fits(
+            list(value) if isinstance(value, tuple) else value, METHODS[name][key]
+        )
+
+
+@pytest.mark.parametrize("name", [name for name, options in COMBINERS.items() if options])
+def test_what_a_definition_may_say_is_what_combiners_take(name):
+    known = signature(combiner_class(name)).parameters
+    assert set(COMBINERS[name]) == set(known)
+    assert all(fits(one.default, COMBINERS[name][key]) for key, one in known.items())
+
+
+def test_rao2022_is_the_papers():
+    found = load_builtin("rao2022")
+    assert [c.variable for c in found.covariates] == [
+        "lst_day", "albedo_wsa_b7", "lai", "ndwi", "lswi", "nsdsi", "ndvi", "evi", "elevation", "slope", "aspect",
+        "sand", "silt", "clay",
+    ]  # fmt: skip
+    assert found.method.parameters["learners"] == [
+        "linear_regression", "svr", "ann", "random_forest", "xgboost",
+    ]  # fmt: skip
+    assert (found.min_samples, found.partitions, found.step) == (100, "16-day", "day")
+    assert found.coarse_grid().shape == load_builtin("demo").coarse_grid().shape
+
+
+def test_the_nearest_pixel_is_a_choice_that_leaves_other_recipes_alone(tmp_path):
+    plain = read(tmp_path, GOOD)
+    assert "aggregate" not in plain.as_dict()["coarse"]
+    nearest = read(tmp_path, GOOD.replace('source = "S"', 'source = "S"\naggregate = "nearest"'))
+    assert nearest.coarse.aggregate == "nearest"
+    assert nearest.recipe_fingerprint != plain.recipe_fingerprint
+    assert Definition.from_dict(nearest.as_dict()) == nearest
+    assert Definition.from_dict(plain.as_dict()) == plain
+    with pytest.raises(
+        DefinitionError, match=r"line 14: 'coarse.aggregate' must be one of 'mean', 'nearest'"
+    ):
+        read(tmp_path, GOOD.replace('source = "S"', 'source = "S"\naggregate = "median"'))
 
 
 @pytest.mark.parametrize(
