@@ -86,7 +86,6 @@ class Combiner(ABC):
 
 _COMBINERS: Final = {
     "best": ("best", "Best"),
-    "stacking": ("stacking", "Stacked"),
 }
 
 

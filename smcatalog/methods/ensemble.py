@@ -25,7 +25,7 @@ class Ensemble(Method):
     learners : sequence of str
         Registered names of the methods that learn.
     combine : str
-        How they become one: ``best`` (Rao et al. 2022) or ``stacking``.
+        How they become one: ``best`` (Rao et al. 2022).
     options : mapping
         Options of the combiner.
     parameters : mapping of str to mapping

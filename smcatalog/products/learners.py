@@ -58,7 +58,6 @@ COMBINERS: Final[dict[str, dict[str, type] | None]] = {
         "fitted_on": str, "alpha": float, "most_draws": int, "tune": bool, "folds": int, "folds_by": str,
         "most_samples": int,
     },
-    "stacking": None,
 }  # fmt: skip
 """Options of each combiner; None where they are only looked at when it is created."""
 
