@@ -115,7 +115,7 @@ def learning(workspace: Workspace, product: str) -> Learning:
 
 def _rows(reports: Sequence[Mapping[str, Any]]) -> tuple[LearnerRow, ...]:
     winners = [report.get("winner") for report in reports]
-    names = list(dict.fromkeys(name for report in reports for name in report.get("learners", {})))
+    names = sorted({name for report in reports for name in report.get("learners", {})})
     found = {
         name: [r["learners"][name] for r in reports if name in r.get("learners", {})]
         for name in names
