@@ -47,7 +47,7 @@ def whole_map(folder: Path) -> Contest:
     where = grid("M01").window(slice(5000, 5000 + _SHAPE[0]), slice(20000, 20000 + _SHAPE[1]))
     store = FolderStore(folder / "store")
     inputs, values = _layers(store, definition, period, where)
-    names = tuple(covariate.name for covariate in definition.covariates)
+    names = definition.feature_names
     method = fitted_on(values, {"n_estimators": _TREES}, names)
     matrix = np.ascontiguousarray(values.reshape(len(values), -1).T)
     del values

@@ -146,6 +146,13 @@ class Method(ABC):
         clipped: Matrix = np.clip(self._predict(features)[0], self.lower_bound, self.upper_bound)
         return clipped
 
+    def estimate(self, features: Matrix) -> tuple[Matrix, Matrix]:
+        """Return mean and standard uncertainty [m³ m⁻³], both (n, d), of features (n, p), clipped to no range.
+
+        It is what other learners build on: a clipped estimate is no sum of its features' contributions.
+        """
+        return self._predict(features)
+
     def _seen(self, flat: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return where a covariate is missing, and where one is outside the range of the samples.
 

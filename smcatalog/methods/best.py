@@ -12,10 +12,10 @@ from scipy.stats import ks_2samp
 from threadpoolctl import threadpool_limits
 
 from smcatalog.core.errors import UsageError
-from smcatalog.core.moments import Moments
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import Combiner, LearnerChoice
 from smcatalog.methods.residuals import ResidualMethod
+from smcatalog.methods.scores import plain, scores_of
 from smcatalog.methods.splits import FoldsBy, halves, part
 from smcatalog.methods.tuning import Tuned, learner, parallel, tune
 from smcatalog.methods.values import Matrix, Samples
@@ -54,8 +54,8 @@ class Split:
         return {
             "n_train": len(self.train),
             "n_test": len(self.test),
-            "ks_statistic": _plain(self.statistic),
-            "ks_p": _plain(self.p),
+            "ks_statistic": plain(self.statistic),
+            "ks_p": plain(self.p),
             "draws": self.draws,
             "alike": self.alike,
         }
@@ -92,28 +92,6 @@ def split_alike(samples: Samples, alpha: float, most_draws: int, seed: int) -> S
     if best is None:
         raise UsageError("most_draws must be 1 or more")
     return best
-
-
-def scores_of(estimate: Matrix, reference: Matrix) -> dict[str, float | int | None]:
-    """Return R, RMSE, bias (estimate − reference) and ubRMSE over all depths; None where one is not defined."""
-    moments = Moments.of(estimate.ravel(), reference.ravel())
-    error = (estimate - reference).ravel()
-    bias, rmse = float(error.mean()), float(np.sqrt((error**2).mean()))
-    spread = math.sqrt(moments.m2_estimate * moments.m2_reference)
-    # a mean over hundreds of equal values is off by rounding: such spread is none
-    constant = 1e-12 * moments.n * max(abs(moments.mean_estimate * moments.mean_reference), 1e-12)
-    r = moments.co_moment / spread if spread > constant else math.nan
-    return {
-        "n": int(moments.n),
-        "r": _plain(min(max(r, -1.0), 1.0) if math.isfinite(r) else r),
-        "rmse": _plain(rmse),
-        "bias": _plain(bias),
-        "ubrmse": _plain(float(np.std(error))),
-    }
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 class Best(Combiner):

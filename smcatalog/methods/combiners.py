@@ -65,6 +65,11 @@ class Combiner(ABC):
         """Parameters by learner that were given or chosen, of the learners that predicting needs."""
 
     @property
+    def when_scored(self) -> dict[str, Any]:
+        """Options that differ when it is fitted only to be scored with samples left out: what saves time."""
+        return {}
+
+    @property
     def importances(self) -> dict[str, float]:
         """Share of each feature in what was learned, where there is such a measure."""
         return {}
@@ -86,6 +91,7 @@ class Combiner(ABC):
 
 _COMBINERS: Final = {
     "best": ("best", "Best"),
+    "stacking": ("stacking", "Stacked"),
 }
 
 

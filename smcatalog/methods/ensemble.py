@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from smcatalog.core.zones import HIGHEST_NUMBER
 from smcatalog.methods.archive import open_archive, write_archive
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import Combiner, LearnerChoice, create_combiner
 from smcatalog.methods.registry import load
 from smcatalog.methods.values import Matrix, Samples
+from smcatalog.methods.zoned import Zoned
 
 __all__ = ["Ensemble"]
 
@@ -34,6 +37,15 @@ class Ensemble(Method):
         Values to choose from by cross-validation, by learner and parameter.
     random_state : int
         Seed of everything that draws lots.
+    zones : str, optional
+        Feature that holds the number of a zone: each zone gets a combination of its own, fitted to its
+        samples without that feature. It is no measure: a zone that no sample has is not outside the range.
+    zone_min_samples : int
+        Samples that a zone needs for that; the others, and places in no known zone, are served by a
+        combination that is fitted to all samples.
+    zone_learners : mapping of str to mapping of str to mapping, optional
+        Parameters by zone (its number, or ``all``) and learner in place of ``learners``, ``parameters`` and
+        ``grids``.
     """
 
     name: ClassVar[str] = "ensemble"
@@ -49,6 +61,9 @@ class Ensemble(Method):
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
         grids: Mapping[str, Mapping[str, list[Any]]] | None = None,
         random_state: int = 0,
+        zones: str | None = None,
+        zone_min_samples: int = 100,
+        zone_learners: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     ) -> None:
         self.learners = learners
         self.combine = combine
@@ -56,6 +71,9 @@ class Ensemble(Method):
         self.parameters = parameters
         self.grids = grids
         self.random_state = random_state
+        self.zones = zones
+        self.zone_min_samples = zone_min_samples
+        self.zone_learners = zone_learners
 
     def _choices(self) -> dict[str, LearnerChoice]:
         parameters, grids = self.parameters or {}, self.grids or {}
@@ -64,8 +82,21 @@ class Ensemble(Method):
             for name in self.learners
         }
 
+    def _combiner(self) -> Combiner:
+        if self.zones is None:
+            return create_combiner(self.combine, self.options or {})
+        own = {
+            zone: {name: LearnerChoice(name, given, {}) for name, given in learners.items()}
+            for zone, learners in (self.zone_learners or {}).items()
+        }
+        make = partial(create_combiner, self.combine, self.options or {})
+        return Zoned(make, self.zones, self.zone_min_samples, own)
+
     def _fit(self, samples: Samples) -> None:
-        self.combiner_ = create_combiner(self.combine, self.options or {})
+        if self.zones in samples.names:
+            column = samples.names.index(self.zones)
+            self.lower_[column], self.upper_[column] = 0, HIGHEST_NUMBER
+        self.combiner_ = self._combiner()
         self.combiner_.fit(samples, self._choices(), self.random_state)
 
     def _predict(self, features: Matrix) -> tuple[Matrix, Matrix]:
@@ -90,7 +121,10 @@ class Ensemble(Method):
         """Return the same with the learners that predict alone, their parameters given."""
         chosen = self.combiner_.chosen
         fresh = super().tuned()
-        fresh.set_params(learners=list(chosen), parameters=chosen, grids=None)
+        options = {**(self.options or {}), **self.combiner_.when_scored}
+        fresh.set_params(learners=list(chosen), parameters=chosen, grids=None, options=options)
+        if isinstance(self.combiner_, Zoned):
+            fresh.set_params(zone_learners=self.combiner_.chosen_by_zone)
         return fresh
 
     def save(self, path: Path) -> None:
@@ -129,5 +163,5 @@ class Ensemble(Method):
         """Become what was saved."""
         self.feature_names_ = tuple(content["features"])
         self.lower_, self.upper_ = (np.array(content[name]) for name in ("lower", "upper"))
-        self.combiner_ = create_combiner(self.combine, self.options or {})
+        self.combiner_ = self._combiner()
         self.combiner_.restore(content["state"], members)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -45,11 +45,15 @@ class CellMeans:
         `smcatalog.resample.averaging`); NaN where no pixel has all covariates.
     coverage : ndarray of float64, shape (rows, columns)
         Share of the cell that such pixels cover, 0…1.
+    shares : mapping of str to mapping of int to ndarray of float64, shape (rows, columns)
+        Of features that are classes the share of the cell in each; their value is the class with the largest,
+        of equal ones the lowest number.
     """
 
     names: tuple[str, ...]
     parts: NDArray[np.float64]
     coverage: NDArray[np.float64]
+    shares: Mapping[str, Mapping[int, NDArray[np.float64]]] = field(default_factory=dict)
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -57,7 +61,11 @@ class CellMeans:
         found, first = [], 0
         for name in self.names:
             count = 2 if _averaging(name) is Averaging.DIRECTION else 1
-            found.append(recombined(list(self.parts[first : first + count]), _averaging(name)))
+            parts = list(self.parts[first : first + count])
+            if name in self.shares:
+                found.append(_largest(self.shares[name], self.coverage))
+            else:
+                found.append(recombined(parts, _averaging(name)))
             first += count
         return np.stack(found)
 
@@ -78,14 +86,43 @@ def _parts(covariates: Covariates) -> list[NDArray[np.floating]]:
     ]
 
 
-def cell_means(covariates: Covariates, fine: Grid, coarse: Grid) -> CellMeans:
+def cell_means(
+    covariates: Covariates, fine: Grid, coarse: Grid, classes: Collection[str] = ()
+) -> CellMeans:
     """Average covariates of a block over the coarse cells that it touches.
 
     Only pixels with all covariates count. Directions are averaged as unit vectors, decibels as powers.
+
+    Parameters
+    ----------
+    classes : collection of str
+        Names of features that are numbers of classes: a cell has that of most of its pixels.
     """
     index = cell_index(fine, coarse)
     means = [index.mean(part) for part in _parts(covariates)]
-    return CellMeans(covariates.names, np.stack([m.mean for m in means]), means[0].coverage)
+    complete = np.isfinite(covariates.values).all(axis=0)
+    shares: dict[str, dict[int, NDArray[np.float64]]] = {}
+    for name, layer in zip(covariates.names, covariates.values, strict=True):
+        if name in classes:
+            held = np.unique(layer[complete])
+            shares[name] = {
+                int(n): index.mean(np.where(complete & (layer == n), 1.0, np.nan)).coverage
+                for n in held
+            }
+    parts = np.stack([m.mean for m in means])
+    return CellMeans(covariates.names, parts, means[0].coverage, shares)
+
+
+def _largest(
+    shares: Mapping[int, NDArray[np.float64]], coverage: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the number with the largest share in each cell, NaN where there is none."""
+    found = np.full(coverage.shape, np.nan)
+    most = np.zeros(coverage.shape)
+    for number, share in sorted(shares.items()):
+        more = share > most
+        found[more], most[more] = number, share[more]
+    return found
 
 
 def cell_values(covariates: Covariates, fine: Grid, coarse: Grid) -> CellMeans:
@@ -122,7 +159,13 @@ def join_blocks(parts: Sequence[CellMeans]) -> CellMeans:
         coverage += part.coverage
     values = np.full(total.shape, np.nan)
     np.divide(total, coverage, out=values, where=coverage > 0)
-    return CellMeans(parts[0].names, values, coverage)
+    shares: dict[str, dict[int, NDArray[np.float64]]] = {}
+    for part in parts:
+        for name, held in part.shares.items():
+            sums = shares.setdefault(name, {})
+            for number, share in held.items():
+                sums[number] = sums.get(number, 0.0) + share
+    return CellMeans(parts[0].names, values, coverage, shares)
 
 
 def samples_of(

@@ -20,6 +20,9 @@ ENSEMBLE: Final = "ensemble"
 
 _FOLDS: Final = 3
 """Folds in which the best of several learners are tuned when the definition does not say."""
+_STACK_FOLDS: Final = 5
+_TEST_SHARE: Final = 0.3
+"""Likewise of stacking, and the share of the samples that it keeps for the test."""
 _SHARED: Final = {"folds": int, "random_state": int}
 
 METHODS: Final[dict[str, dict[str, type]]] = {
@@ -48,18 +51,22 @@ METHODS: Final[dict[str, dict[str, type]]] = {
     },
     ENSEMBLE: {
         "learners": list, "combine": str, "options": dict, "parameters": dict, "grids": dict,
-        "random_state": int,
+        "random_state": int, "zones": str, "zone_min_samples": int, "zone_learners": dict,
     },
 }  # fmt: skip
 """Parameters of each method, and of what kind they are."""
 
-COMBINERS: Final[dict[str, dict[str, type] | None]] = {
+COMBINERS: Final[dict[str, dict[str, type]]] = {
     "best": {
         "fitted_on": str, "alpha": float, "most_draws": int, "tune": bool, "folds": int, "folds_by": str,
         "most_samples": int,
     },
+    "stacking": {
+        "test_share": float, "split": str, "folds": int, "folds_by": str, "second": str, "intercept": bool,
+        "ridge_strength": float, "refit": bool, "explained": int, "tune_folds": int, "tune_samples": int,
+    },
 }  # fmt: skip
-"""Options of each combiner; None where they are only looked at when it is created."""
+"""Options of each combiner."""
 
 _KINDS: Final[Mapping[type, str]] = {
     int: "a whole number",
@@ -81,9 +88,13 @@ def fits(value: Any, kind: type) -> bool:
 def least_samples(method: MethodChoice, covariates: int) -> int:
     """Return how many samples a method needs: two a covariate, in every part that something is fitted to."""
     least = 2 * covariates
-    if method.name != ENSEMBLE or method.parameters.get("combine", "best") != "best":
+    if method.name != ENSEMBLE:
         return least
     options = method.parameters.get("options", {})
+    if method.parameters.get("combine", "best") == "stacking":
+        share: float = 1 - options.get("test_share", _TEST_SHARE)
+        parts: int = options.get("folds", _STACK_FOLDS)
+        return math.ceil((math.ceil(least * parts / (parts - 1)) + 1) / share)
     if not options.get("tune", True):
         return 2 * least
     folds: int = options.get("folds", _FOLDS)
@@ -132,9 +143,8 @@ def _check_ensemble(table: Table) -> None:
     combine = table.get("combine", str, f"one of {', '.join(COMBINERS)}", "best")
     if combine not in COMBINERS:
         raise table.error("combine", f"one of {', '.join(COMBINERS)}")
-    options = COMBINERS[combine]
-    if options is not None and "options" in table.values:
-        _check_options(table.table("options"), options)
+    if "options" in table.values:
+        _check_options(table.table("options"), COMBINERS[combine])
     for key in ("parameters", "grids"):
         if key not in table.values:
             continue
@@ -150,11 +160,21 @@ def _check_ensemble(table: Table) -> None:
 
 def _check_options(table: Table, known: Mapping[str, type]) -> None:
     _check_kinds(table, known)
-    choices = {"fitted_on": ("train", "all"), "folds_by": ("random", "cells", "days")}
+    choices = {
+        "fitted_on": ("train", "all"),
+        "folds_by": ("random", "cells", "days"),
+        "split": ("random", "days"),
+        "second": ("nnls", "ridge"),
+    }
     for key, names in choices.items():
         if table.values.get(key, names[0]) not in names:
             raise table.error(key, f"one of {', '.join(names)}")
-    for key, least in (("folds", 2), ("most_draws", 1), ("most_samples", 1)):
+    least_of = {
+        "folds": 2, "most_draws": 1, "most_samples": 1, "explained": 0, "tune_folds": 2, "tune_samples": 1,
+    }  # fmt: skip
+    if not 0 < table.values.get("test_share", 0.3) < 1:
+        raise table.error("test_share", "a share between 0 and 1")
+    for key, least in least_of.items():
         if table.values.get(key, least) < least:
             raise table.error(key, f"a whole number, {least} or more")
 

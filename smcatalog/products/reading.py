@@ -12,21 +12,21 @@ from typing import Final
 from smcatalog.core.errors import DefinitionError, NotFoundError, SmcatalogError
 from smcatalog.core.grids import grid
 from smcatalog.core.stations import Depth
-from smcatalog.core.variables import variable
+from smcatalog.products.covariate_tables import read_covariates
 from smcatalog.products.definition import (
     Accept,
     Aggregate,
     Coarse,
     Covariate,
+    DayOfYear,
     Definition,
     Reprocess,
     Step,
-    TimeRule,
     Update,
 )
 from smcatalog.products.learners import least_samples, read_method
 from smcatalog.products.partitions import Partitioning
-from smcatalog.products.tables import Table
+from smcatalog.products.tables import Table, read_variable
 
 __all__ = ["builtin_names", "load_builtin", "read_definition"]
 
@@ -34,10 +34,6 @@ _NAME: Final = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
 _DAY: Final = "a day, YYYY-MM-DD without quotes"
 _MIN_SAMPLES: Final = {Partitioning.ALL: 1, Partitioning.SIXTEEN_DAYS: 100}
 """Samples that a partition needs when the definition does not say: 100 after Rao et al. (2022)."""
-_MAX_AGE_DAYS: Final = 16
-"""One composite of MODIS may be late."""
-_LONGEST_DAYS: Final = 366
-"""Days that a covariate may sum up."""
 
 
 def builtin_names() -> list[str]:
@@ -96,15 +92,17 @@ def parse_definition(text: str, file: str) -> Definition:
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
          "first_day", "last_day", "training_until", "step", "partitions", "min_samples", "look_ahead_days",
-         "reprocess", "update", "coarse", "covariates", "method")
+         "reprocess", "update", "season", "day_of_year", "coarse", "covariates", "method")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
         raise top.error("name", "lower-case letters, digits and hyphens, at most 40")
     partitions = top.choice("partitions", Partitioning, Partitioning.ALL)
-    covariates = _covariates(top)
+    covariates = read_covariates(top)
     step = top.choice("step", Step, Step.COARSE)
     method = read_method(top.table("method"))
+    calendar = top.choice("day_of_year", DayOfYear) if "day_of_year" in values else None
+    features = sum(len(c.features) for c in covariates) + (calendar is not None) * len(DayOfYear)
     definition = Definition(
         name=name,
         title=top.get("title", str, "a text"),
@@ -122,12 +120,12 @@ def parse_definition(text: str, file: str) -> Definition:
         method=method,
         step=step,
         partitions=partitions,
-        min_samples=_min_samples(top, partitions, least_samples(method, len(covariates))),
-        look_ahead_days=top.count(
-            "look_ahead_days", "a number of days, 0 or more", least=0, default=0
-        ),
+        min_samples=_min_samples(top, partitions, least_samples(method, features)),
+        look_ahead_days=_look_ahead(top, covariates),
         reprocess=top.choice("reprocess", Reprocess, Reprocess.ALWAYS),
         update=top.choice("update", Update, Update.CLOSING),
+        season=_season(top),
+        day_of_year=calendar,
     )
     try:
         definition.output_grid()
@@ -168,20 +166,36 @@ def _depths(top: Table) -> tuple[Depth, ...]:
     return depths
 
 
-def _variable(table: Table) -> str:
-    name = table.get("variable", str, "a variable's canonical name")
-    try:
-        return variable(name).name
-    except NotFoundError as error:
-        raise table.error("variable", f"a variable's canonical name ({error})") from error
-
-
 def _min_samples(top: Table, partitions: Partitioning, enough: int) -> int:
     # with fewer a method does not fit, and the whole product would stop at that partition
     least = 1 if partitions is Partitioning.ALL else enough
     expected = f"a number of samples, at least {least}"
     default = max(least, _MIN_SAMPLES[partitions])
     return top.count("min_samples", expected, least=least, default=default)
+
+
+def _look_ahead(top: Table, covariates: tuple[Covariate, ...]) -> int:
+    furthest = max(covariates, key=lambda covariate: covariate.ahead_days)
+    least = furthest.ahead_days
+    expected = "a number of days, 0 or more"
+    if least:
+        expected = f"a number of days, at least {least}: so far ahead '{furthest.name}' is read"
+    if least and "look_ahead_days" not in top.values:
+        raise top.error("look_ahead_days", expected)
+    return top.count("look_ahead_days", expected, least=least, default=0)
+
+
+def _season(top: Table) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    if "season" not in top.values:
+        return None
+    expected = '[first, last] day of the year, as in ["04-01", "11-01"]'
+    pair = top.get("season", list, expected)
+    try:
+        # a leap year: 29 February is a day too
+        first, last = (date.fromisoformat(f"2000-{text}") for text in pair)
+    except (TypeError, ValueError) as error:
+        raise top.error("season", expected) from error
+    return (first.month, first.day), (last.month, last.day)
 
 
 def _coarse(table: Table, step: Step) -> Coarse:
@@ -191,7 +205,7 @@ def _coarse(table: Table, step: Step) -> Coarse:
         raise table.error("min_coverage", "a share above 0 and at most 1")
     return Coarse(
         source=table.get("source", str, "the name of a source"),
-        variable=_variable(table),
+        variable=read_variable(table),
         grid=_grid(table),
         min_coverage=coverage,
         accept=table.choice("accept", Accept, Accept.RECOMMENDED),
@@ -213,47 +227,3 @@ def _hours(table: Table, step: Step) -> tuple[float, float] | None:
     if not (-24 <= first < last <= 48 and last - first <= 24):  # noqa: PLR2004
         raise table.error("hours", expected)
     return first, last
-
-
-def _covariates(top: Table) -> tuple[Covariate, ...]:
-    tables = top.get("covariates", list, "one or more [[covariates]]")
-    if not tables:
-        raise top.error("covariates", "one or more [[covariates]]")
-    found = []
-    for number, values in enumerate(tables, 1):
-        table = Table(values, f"covariates#{number}", top.text, top.file)
-        table.check_keys(("variable", "source", "time", "accept", "max_age_days", "days"))
-        rule = table.choice("time", TimeRule)
-        if "max_age_days" in values and rule is not TimeRule.HOLDING:
-            raise table.error("max_age_days", f"left out, or time '{TimeRule.HOLDING}'")
-        age = table.count(
-            "max_age_days",
-            "a number of days, 0 or more",
-            least=0,
-            default=_MAX_AGE_DAYS if rule is TimeRule.HOLDING else 0,
-        )
-        source = table.get("source", str, "the name of a source")
-        accept = table.choice("accept", Accept, Accept.RETRIEVED)
-        days = _days(table, rule)
-        found.append(Covariate(_variable(table), source, rule, accept, age, days))
-    if len({c.name for c in found}) != len(found):
-        raise top.error("covariates", "of different variables, or sums of one over different days")
-    return tuple(found)
-
-
-def _days(table: Table, rule: TimeRule) -> float | None:
-    if rule not in {TimeRule.WINDOW_SUM, TimeRule.ANTECEDENT}:
-        if "days" in table.values:
-            raise table.error(
-                "days", f"left out, or time '{TimeRule.WINDOW_SUM}' or '{TimeRule.ANTECEDENT}'"
-            )
-        return None
-    if rule is TimeRule.WINDOW_SUM:
-        expected = f"a whole number of days from 1 to {_LONGEST_DAYS}"
-        days = float(table.get("days", int, expected))
-    else:
-        expected = f"a number of days above 0, at most {_LONGEST_DAYS}"
-        days = table.get("days", float, expected)
-    if not 0 < days <= _LONGEST_DAYS:
-        raise table.error("days", expected)
-    return days

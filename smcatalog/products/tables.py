@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from smcatalog.core.errors import DefinitionError
+from smcatalog.core.errors import DefinitionError, NotFoundError
+from smcatalog.core.variables import variable
 
-__all__ = ["Table"]
+__all__ = ["Table", "read_variable"]
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
@@ -105,3 +106,18 @@ def _line_of(text: str, where: str, key: str) -> int | None:
         elif inside and assignment.match(line):
             return line_number
     return header_line
+
+
+def read_variable(table: Table) -> str:
+    """Return the canonical name of a variable that a table gives.
+
+    Raises
+    ------
+    DefinitionError
+        When there is none.
+    """
+    name = table.get("variable", str, "a variable's canonical name")
+    try:
+        return variable(name).name
+    except NotFoundError as error:
+        raise table.error("variable", f"a variable's canonical name ({error})") from error

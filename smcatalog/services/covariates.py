@@ -22,6 +22,13 @@ from smcatalog.methods import Covariates
 from smcatalog.methods.antecedents import WeightedSum
 from smcatalog.products import Accept, Covariate, Definition, TimeRule
 from smcatalog.resample import mosaic
+from smcatalog.services.features import (
+    BETWEEN,
+    Field,
+    between_days,
+    calendar_of,
+    features_of,
+)
 from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
 from smcatalog.store import Store
@@ -105,24 +112,26 @@ class CovariateReader:
 
     def read(self, day: DayInputs, block: Grid) -> Covariates:
         """Return the covariates of a day on a block of the output grid."""
-        values = np.empty((len(self._definition.covariates), *block.shape), np.float32)
+        names = self._definition.feature_names
+        values = np.empty((len(names), *block.shape), np.float32)
         quality = np.zeros(block.shape, np.uint16)
-        for i, (covariate, layers) in enumerate(
-            zip(self._definition.covariates, day.covariates, strict=True)
-        ):
-            if covariate.days is None:
-                values[i], bits = self._mosaic(covariate, layers, block)
-            else:
-                values[i], bits = self._sum(covariate, layers, day.period, block)
+        place = 0
+        for covariate, layers in zip(self._definition.covariates, day.covariates, strict=True):
+            found, bits = self._value(covariate, layers, day.period, block)
+            made = features_of(covariate, found)
+            values[place : place + len(made)] = made
+            place += len(made)
             for carried, flag in _CARRIED:
                 quality[(bits & carried) != 0] |= np.uint16(flag)
             if covariate.variable in _LST:
                 filled = (bits & InputQuality.FILLED) != 0
                 observed = np.where(filled, Quality.LST_FILLED, Quality.LST_OBSERVED)
-                quality |= np.where(np.isfinite(values[i]), observed, 0).astype(np.uint16)
+                quality |= np.where(np.isfinite(found), observed, 0).astype(np.uint16)
             if covariate.time is not TimeRule.STATIC and not _covers(layers, day.period):
                 quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
-        names = tuple(covariate.name for covariate in self._definition.covariates)
+        for number in calendar_of(self._definition.day_of_year, day.period.day):
+            values[place] = number
+            place += 1
         return Covariates(names, values, quality)
 
     def coarse(self, day: DayInputs, grid: Grid) -> NDArray[np.float32]:
@@ -135,6 +144,19 @@ class CovariateReader:
         accept = self._definition.coarse.accept
         rasters = (read_layer(self._store, layer, grid) for layer in day.coarse)
         return mosaic([_accepted(raster, accept, _NEVER_TRAIN) for raster in rasters])[0]
+
+    def _value(
+        self, covariate: Covariate, layers: Sequence[LayerRecord], period: Period, block: Grid
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+        if covariate.time in BETWEEN:
+
+            def field(of_day: Sequence[LayerRecord]) -> Field:
+                return self._mosaic(covariate, of_day, block)
+
+            return between_days(covariate, layers, period.day, block.shape, field)
+        if covariate.days is None:
+            return self._mosaic(covariate, layers, block)
+        return self._sum(covariate, layers, period, block)
 
     def _mosaic(
         self, covariate: Covariate, layers: Sequence[LayerRecord], block: Grid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -103,7 +104,7 @@ def gather_samples(
     """
     fine, coarse = definition.output_grid(), definition.coarse_grid()
     nearest = definition.coarse.aggregate is Aggregate.NEAREST
-    to_cells = cell_values if nearest else cell_means
+    to_cells = cell_values if nearest else partial(cell_means, classes=definition.class_features)
     parts = []
     for day in progress(training, what):
         target = reader.coarse(day, coarse)

@@ -46,7 +46,10 @@ class LearnerRow:
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """A feature's share in what a learner learned: mean and standard deviation over partitions."""
+    """A feature's share in what a learner learned: mean and standard deviation over partitions.
+
+    Of a stack (``combined``) it is the share in the mean size of SHAP values (Xu et al. 2024, figure 10).
+    """
 
     learner: str
     feature: str
@@ -65,7 +68,8 @@ class Learning:
     version : int
         Its version.
     own, borrowed : tuple of str
-        Partitions with a model of their own, and those whose samples were too few.
+        Partitions with a model of their own, one for each zone where there are zones, and those whose samples
+        were too few.
     rows : tuple of LearnerRow
         Learners, then what was combined.
     importances : tuple of Importance
@@ -97,7 +101,12 @@ def learning(workspace: Workspace, product: str) -> Learning:
         return version.number, model_reports(connection, version.id)
 
     version, models = transaction(workspace.engine, find)
-    own = {period: report for period, borrowed, report in models if not borrowed}
+    own = {
+        name: plain
+        for period, borrowed, report in models
+        if not borrowed
+        for name, plain in _by_zone(period, report)
+    }
     if not any(report.get("learners") for report in own.values()):
         raise NotFoundError(
             f"no model of {product} compares learners: produce it first, with method 'ensemble'"
@@ -111,6 +120,32 @@ def learning(workspace: Workspace, product: str) -> Learning:
         _importances(list(own.values())),
         own,
     )
+
+
+def _by_zone(period: str, report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the reports of a partition by name: one, or one for each of its zones."""
+    if "zones" not in report:
+        return [(period, _compared(report))]
+    return [(f"{period}, zone {zone}", _compared(one)) for zone, one in report["zones"].items()]
+
+
+def _compared(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a report with its scores by learner, and those of what was combined apart."""
+    if "scores" not in report:
+        return report
+    scores = report["scores"]
+    names = report["weights"]
+    (combined,) = scores["train"].keys() - names.keys()
+    by_learner = {
+        name: {half: scores[half].get(name) for half in _HALVES if half in scores}
+        for name in (*names, combined)
+    }
+    together = by_learner.pop(combined)
+    if report.get("shap"):
+        size = report["shap"]["mean_abs"]
+        total = sum(size.values()) or 1.0
+        together["importances"] = {name: value / total for name, value in size.items()}
+    return {**report, "learners": by_learner, "combined": together}
 
 
 def _rows(reports: Sequence[Mapping[str, Any]]) -> tuple[LearnerRow, ...]:
@@ -145,7 +180,10 @@ def _means(scores: Sequence[Mapping[str, Any]], half: str) -> dict[str, float]:
 def _importances(reports: Sequence[Mapping[str, Any]]) -> tuple[Importance, ...]:
     shares: dict[tuple[str, str], list[float]] = {}
     for report in reports:
-        for learner, one in report.get("learners", {}).items():
+        compared = dict(report.get("learners", {}))
+        if "combined" in report:
+            compared["combined"] = report["combined"]
+        for learner, one in compared.items():
             for feature, share in (one.get("importances") or {}).items():
                 shares.setdefault((learner, feature), []).append(share)
     return tuple(

@@ -230,7 +230,7 @@ def _samples(
         target.append(means[wanted][whole])
         who.append(wanted[whole])
         when.append(np.full(int(whole.sum()), np.datetime64(day.period.day, "D")))
-    names = (*(covariate.name for covariate in definition.covariates), COARSE)
+    names = (*definition.feature_names, COARSE)
     if not features:
         empty = np.empty((0, len(names)))
         none = np.empty(0, np.int64)

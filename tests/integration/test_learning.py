@@ -48,6 +48,18 @@ def test_scores_of_all_learners_are_kept_and_drawn(place, tmp_path):
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)
 
 
+def test_a_stack_is_compared_with_its_learners(place):
+    options = {"explained": 50}
+    stack = MethodChoice("ensemble", {**BEST.parameters, "combine": "stacking", "options": options})
+    produce(place, make.definition(method=stack), DAYS[0], DAYS[1])
+    rows = {row.learner: row for row in learning(place, "tiny").rows}
+    assert list(rows) == [*LEARNERS, "combined"]
+    assert {row.chosen for row in rows.values()} == {0}  # none makes the maps alone
+    assert rows["combined"].test["rmse"] < 0.001 < rows["random_forest"].test["rmse"]
+    shares = [one for one in learning(place, "tiny").importances if one.learner == "combined"]
+    assert sum(one.mean for one in shares) == pytest.approx(1)
+
+
 def test_a_product_with_one_learner_has_nothing_to_compare(place):
     produce(place, make.definition(), DAYS[0], DAYS[0])
     with pytest.raises(NotFoundError, match="compares learners"):

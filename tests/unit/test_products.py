@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from inspect import signature
@@ -254,6 +255,19 @@ def test_the_nearest_pixel_is_a_choice_that_leaves_other_recipes_alone(tmp_path)
         ('grid = "M01"', 'grid = "M01"\nstep = "week"', r"line 8: 'step' must be one of 'coarse', 'day', found 'week'"),
         ('grid = "M01"', 'grid = "M01"\npartitions = "8-day"', r"line 8: 'partitions' must be one of 'all', '16-day'"),
         ('grid = "M01"', 'grid = "M01"\npartitions = "16-day"\nmin_samples = 3', r"line 9: 'min_samples' .*at least 4"),
+        ('time = "static"', 'time = "interpolated"', r"'look_ahead_days' must be a number of days, at least 15: so far ahead 'elevation' is read, found nothing"),
+        ('time = "static"', 'time = "smoothed"\nwithin_days = 61', r"line 26: 'covariates#2.within_days' must be a number from 1 to 60"),
+        ('time = "static"', 'time = "smoothed"\nhalf_width = 2\norder = 5', r"line 27: 'covariates#2.order' must be at most 4: the polynomial goes through 5 days"),
+        ('time = "static"', 'time = "interpolated"\norder = 4', r"line 26: 'covariates#2.order' must be left out, or time 'smoothed'"),
+        ('time = "static"', 'time = "static"\nwithin_days = 4', r"line 26: 'covariates#2.within_days' .*'centred_mean' or 'interpolated' or 'smoothed'"),
+        ('time = "static"', 'time = "static"\nclasses = {a = [1]}', r"line 26: 'covariates#2.classes' must be left out: elevation is not of classes"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {a = [1], b = [1, 2]}', r"line 24: 'covariates#2.classes' must be groups of classes from 0 to 11.* one group at most"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {a = [12]}', r"line 24: 'covariates#2.classes' must be groups"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {"A b" = [1]}', r"line 24: 'covariates#2.classes' must be groups"),
+        ('variable = "elevation"\nsource = "D"\ntime = "static"', 'variable = "zone"\nsource = "D"\ntime = "period_mean"', r"line 25: 'covariates#2.time' must be one of 'static', 'day', 'holding': zone is of classes"),
+        ('variable = "elevation"\nsource = "D"\ntime = "static"', 'variable = "vv"\nsource = "D"\ntime = "smoothed"', r"line 25: 'covariates#2.time' must be not 'smoothed': values of vv"),
+        ('grid = "M01"', 'grid = "M01"\nseason = ["04-31", "11-01"]', r"line 8: 'season' must be \[first, last\] day of the year"),
+        ('grid = "M01"', 'grid = "M01"\nday_of_year = "yes"', r"line 8: 'day_of_year' must be one of 'number', 'circle'"),
         ("[method]", "[method", r"not valid TOML"),
     ],
 )  # fmt: skip
@@ -268,6 +282,64 @@ def test_missing_files_and_products_are_named(tmp_path):
         read_definition(tmp_path / "none.toml")
     with pytest.raises(NotFoundError, match="yanco"):
         load_builtin("nowhere")
+
+
+AHEAD = GOOD.replace(
+    'time = "static"',
+    'time = "smoothed"\n\n[[covariates]]\nvariable = "vv"\nsource = "S1"\ntime = "centred_mean"\n\n'
+    '[[covariates]]\nvariable = "land_cover_pft"\nsource = "M"\ntime = "holding"\n'
+    "classes = {forest = [1, 2], crop = [7]}\n",
+).replace(
+    'grid = "M01"',
+    'grid = "M01"\nlook_ahead_days = 20\nseason = ["11-01", "02-29"]\nday_of_year = "circle"',
+    1,
+)
+
+
+def test_what_is_read_ahead_grouped_and_of_the_calendar(tmp_path):
+    found = read(tmp_path, AHEAD)
+    smooth, radar = found.covariates[1:3]
+    assert (smooth.within_days, smooth.half_width, smooth.order, smooth.ahead_days) == (
+        15,
+        5,
+        4,
+        20,
+    )
+    assert (radar.within_days, radar.ahead_days, radar.reach_days) == (6, 6, 6)
+    assert found.feature_names == (
+        *("swvl1", "elevation", "vv", "land_cover_pft_forest", "land_cover_pft_crop"),
+        *("day_of_year_sine", "day_of_year_cosine"),
+    )
+    assert found.class_features == frozenset()
+    assert (found.ahead_days, found.look_ahead_days) == (20, 20)
+    days = [date(2019, m, d) for m, d in ((10, 31), (11, 1), (12, 31), (2, 28), (3, 1))]
+    assert [found.in_season(day) for day in days] == [False, True, True, True, False]
+    assert found.teaches(date(2019, 7, 12))
+    assert not found.teaches(date(2019, 7, 13))
+    plain = json.loads(json.dumps(found.as_dict()))
+    assert Definition.from_dict(plain) == found
+    assert Definition.from_dict(plain).recipe_fingerprint == found.recipe_fingerprint
+
+
+def test_recipes_from_before_there_was_such_a_choice_stay_what_they_are(tmp_path):
+    plain = read(tmp_path, GOOD).as_dict()
+    assert not plain.keys() & {"season", "day_of_year"}
+    assert plain["covariates"][0].keys() == {
+        *("variable", "source", "time", "accept", "max_age_days"),
+    }
+
+
+def test_the_product_of_the_stack_covers_whole_cells_and_makes_its_features():
+    from ingest.world.landscape import landscape
+    from ingest.world.presets import preset
+
+    simulated = landscape(preset("stacking"), 1, 300).grid
+    found = load_builtin("stacking")
+    assert found.output_grid().name == simulated.name
+    assert found.coarse_grid().shape == tuple(n // 9 for n in simulated.shape)
+    assert found.class_features == {"zone"}
+    assert len(found.feature_names) == 15 + 3 + 1  # land cover is four features; and the zone
+    assert found.teaches(date(2019, 11, 1))
 
 
 HOURS = GOOD.replace("[coarse]", 'step = "day"\n[coarse]\nhours = [-3, 3]', 1)
