@@ -28,8 +28,15 @@ def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda number: -(-number // 3) if short else number
 
 
+_FIRST = ("test_faults.py", "test_yanco_results.py", "test_simulated.py", "test_corruption.py")
+"""Files that take longest: begun last, one of them would keep a worker when the others have nothing left."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave long tests out of the short form, by name and not in silence."""
+    """Begin with the longest, and leave long tests out of the short form, by name and not in silence."""
+    items.sort(
+        key=lambda item: _FIRST.index(name) if (name := item.path.name) in _FIRST else len(_FIRST)
+    )
     if config.getoption("--short"):
         for item in items:
             if item.get_closest_marker("long"):

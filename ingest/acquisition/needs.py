@@ -65,6 +65,11 @@ def _window(covariate: Covariate, first: date, last: date) -> tuple[date | None,
             return first - (covariate.max_age_days + _COMPOSITE) * DAY, last
         case TimeRule.WINDOW_SUM | TimeRule.ANTECEDENT:
             return first - (len(covariate.day_weights) - 1) * DAY, last
+        case TimeRule.CENTRED_MEAN | TimeRule.INTERPOLATED | TimeRule.SMOOTHED:
+            # what lies ahead is in the product's look-ahead; a composite is dated by its middle
+            return first - (
+                covariate.ahead_days + _COMPOSITE // 2
+            ) * DAY, last + _COMPOSITE // 2 * DAY
     return first, last
 
 

@@ -41,6 +41,8 @@ _INDICES: Final[dict[str, tuple[Callable[..., _Array], tuple[str, ...]]]] = {
     "ndwi": (indices.ndwi, ("green", "nir")),
     "lswi": (indices.lswi, ("nir", "swir_1640")),
     "nsdsi": (indices.nsdsi, ("swir_1640", "swir_2130")),
+    "ndvi": (indices.ndvi, ("red", "nir")),
+    "evi": (indices.evi, ("red", "nir", "blue")),
 }
 """What is computed of which bands."""
 
@@ -73,7 +75,7 @@ class ModisReflectance(TileReader):
     """Reader of the composites of one of the two satellites."""
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
-        """Yield ``ndwi``, ``lswi``, ``nsdsi`` and the seven bands, as far as the file has their bands."""
+        """Yield ``ndwi``, ``lswi``, ``nsdsi``, ``ndvi``, ``evi`` and the seven bands, as far as the file has their bands."""
         granule = tile_granule(path)
         empty = True
         with hdf4(path) as file:

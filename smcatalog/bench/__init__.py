@@ -15,7 +15,9 @@ from smcatalog.core.errors import NotFoundError
 
 __all__ = ["Figure", "Measurement", "figures", "run"]
 
-_MODULES: Final = ("maps", "cogs", "tiles", "nights", "crowds", "searches")
+_MODULES: Final = (
+    "forests", "learners", "maps", "cogs", "tiles", "nights", "crowds", "searches", "windows",
+)  # fmt: skip
 
 
 def figures() -> list[Figure]:

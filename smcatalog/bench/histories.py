@@ -118,7 +118,7 @@ def _put_layers(connection: Connection, days: Sequence[date]) -> None:
 
 def _store_model(place: Workspace, definition: Definition) -> dict[str, Any]:
     rng = np.random.default_rng(1)
-    names = tuple(covariate.name for covariate in definition.covariates)
+    names = definition.feature_names
     features = rng.uniform((295, 0), (320, 250), (60, 2))
     target = (0.9 - 0.0025 * features[:, :1]) + rng.normal(0, 0.01, (60, 1))
     day = np.full(60, np.datetime64("2020-01-01", "D"))

@@ -221,9 +221,87 @@ def _bench(
                 say(f"{one.name}: {one.notes}")
 
 
+def _left_out(
+    context: typer.Context,
+    product: str,
+    learner: Annotated[
+        list[str] | None,
+        typer.Option(help="A method; may be given several times. Default: all single learners."),
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
+    network: Annotated[str | None, typer.Option(help="Only stations of this network.")] = None,
+    json: Json = False,
+) -> None:
+    """Fit learners to stations and score each station by those fitted without it, beside two baselines."""
+    from smcatalog.methods import learner_names
+    from smcatalog.services.left_out import stations_left_out
+
+    report = stations_left_out(
+        open_workspace(context),
+        find_definition(context.obj, product),
+        {name: {} for name in learner or learner_names()},
+        parse_day(first) if first else None,
+        parse_day(last) if last else None,
+        network,
+        bar,
+    )
+    if json:
+        print_json(report)
+        return
+    columns = ("subject", "stations", "n", "bias", "rmse", "ubrmse", "r")
+    rows = [
+        (row.subject, s.stations, s.n, s.bias, s.rmse, s.ubrmse, s.r)
+        for row in report.rows
+        for s in (row.scores,)
+    ]
+    print_table(columns, rows)
+    say(
+        f"means over stations, {report.first} to {report.last}; bias is estimate minus station, in m³ m⁻³; "
+        "every learner saw the covariates and the coarse value of other stations only"
+    )
+    for group in report.left_out_together:
+        say(f"left out together, being copies: {', '.join(group)}")
+
+
+def _scores(
+    context: typer.Context,
+    product: str,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures: R and RMSE by partition, importances (PNG)."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how the learners of a product's models scored as they learned, against the coarse product."""
+    from smcatalog.services.learning import LEARNING_SCORES, draw_learning, learning
+
+    found = learning(open_workspace(context), product)
+    drawn = draw_learning(found, figures) if figures else []
+    if json:
+        print_json(found)
+        return
+    columns = ["learner", "partitions", "chosen"]
+    columns += [f"{half} {name}" for half in ("train", "test") for name in LEARNING_SCORES]
+    rows = [
+        (row.learner, row.partitions, row.chosen,
+         *(half.get(name) for half in (row.train, row.test) for name in LEARNING_SCORES))
+        for row in found.rows
+    ]  # fmt: skip
+    print_table(columns, rows)
+    say(
+        f"version {found.version}: means over {len(found.own)} partitions, against the coarse product; "
+        f"{len(found.borrowed)} partitions use the model of the one before"
+    )
+    for path in drawn:
+        say(f"wrote {path}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
     app.command("validate")(_validate)
+    app.command("scores")(_scores)
+    app.command("left-out")(_left_out)
     app.command("picture")(_picture)
     app.command("serve")(_serve)
     app.command("bench")(_bench)

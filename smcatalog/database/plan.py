@@ -54,6 +54,8 @@ class InputReach:
         Whose layers.
     reach_days : int
         How many days after its end a layer is still read.
+    reach_before : int
+        How many days before its begin it is read already.
     everywhere : bool
         Whether a layer may change any day.
     leading : bool
@@ -63,6 +65,7 @@ class InputReach:
     source: str
     variable: str
     reach_days: int
+    reach_before: int
     everywhere: bool
     leading: bool
 
@@ -141,6 +144,7 @@ def declare_inputs(connection: Connection, version_id: int, inputs: Iterable[Inp
                 "source": i.source,
                 "variable": i.variable,
                 "reach_days": i.reach_days,
+                "reach_before": i.reach_before,
                 "everywhere": i.everywhere,
                 "leading": i.leading,
             }

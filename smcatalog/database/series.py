@@ -8,11 +8,12 @@ from datetime import date
 from sqlalchemy import Connection, text
 
 from smcatalog.core.errors import NotFoundError
+from smcatalog.core.grids import BBox
 from smcatalog.core.stations import Depth
 from smcatalog.core.time import DAY, utc_midnight
 from smcatalog.database.daily import ENOUGH, SHIFT, in_depth
 
-__all__ = ["StationDays", "station_days"]
+__all__ = ["StationDays", "network_stations", "station_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,33 @@ class StationDays:
     latitude: float
     days: tuple[date, ...]
     values: tuple[float, ...]
+
+
+def network_stations(
+    connection: Connection, bbox: BBox, network: str | None = None
+) -> list[tuple[str, str]]:
+    """Return network and name of the stations with soil moisture in a box of degrees, in their order.
+
+    Parameters
+    ----------
+    network : str, optional
+        Only of this network.
+    """
+    west, south, east, north = bbox
+    rows = connection.execute(
+        text("""
+            SELECT n.name, t.name
+            FROM smcatalog.stations t JOIN smcatalog.networks n ON n.id = t.network_id
+            WHERE t.geometry OPERATOR(public.&&)
+                  public.ST_MakeEnvelope(:west, :south, :east, :north, 4326)
+              AND (CAST(:network AS text) IS NULL OR n.name = :network)
+              AND EXISTS (SELECT FROM smcatalog.sensors s
+                          WHERE s.station_id = t.id AND s.variable = 'sm')
+            ORDER BY n.name, t.name
+        """),
+        {"west": west, "south": south, "east": east, "north": north, "network": network},
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def station_days(

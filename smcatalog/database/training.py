@@ -18,6 +18,7 @@ __all__ = [
     "Training",
     "first_partition",
     "lost_partitions",
+    "model_reports",
     "put_model_in_force",
     "refuse_partition",
     "summarise_training",
@@ -107,6 +108,21 @@ def trained_partitions(
             row.refused,
         )
         for row in rows
+    ]
+
+
+def model_reports(
+    connection: Connection, version_id: int
+) -> list[tuple[str, bool, dict[str, Any]]]:
+    """Return of each partition with a model in force its name, whether the model stands in, and its report."""
+    rows = connection.execute(
+        select(Partition.period, Model.borrowed_from, Model.scores)
+        .join(Model, Model.id == Partition.model_id)
+        .where(Partition.product_version_id == version_id)
+        .order_by(Partition.period)
+    )
+    return [
+        (row.period, row.borrowed_from is not None, row.scores.get("report") or {}) for row in rows
     ]
 
 

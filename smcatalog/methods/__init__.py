@@ -1,6 +1,15 @@
 """Downscaling methods behind one interface, and the registry that names them."""
 
-from smcatalog.methods.registry import create, load, method_names, recipe
+from smcatalog.methods.registry import create, learner_names, load, method_names, recipe
 from smcatalog.methods.values import Covariates, Prediction, Samples
 
-__all__ = ["Covariates", "Prediction", "Samples", "create", "load", "method_names", "recipe"]
+__all__ = [
+    "Covariates",
+    "Prediction",
+    "Samples",
+    "create",
+    "learner_names",
+    "load",
+    "method_names",
+    "recipe",
+]

@@ -7,12 +7,13 @@ and quality bits are done here, once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
+from inspect import signature
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from smcatalog.core.encoding import Quality
 from smcatalog.core.errors import UsageError
@@ -24,11 +25,12 @@ _ROWS_AT_ONCE: Final = 65_536
 """Pixels predicted at once: bounds memory whatever the map's size."""
 
 
-class Method(BaseEstimator, ABC):  # type: ignore[misc]
+class Method(ABC):
     """A downscaling method in scikit-learn's sense.
 
-    Parameters are only assigned in ``__init__``; what is learned ends in ``_``. Subclasses write `_fit`, `_predict`,
-    `_save` and `_load`.
+    It has the parts of an estimator that are used here: importing scikit-learn for its base class would take
+    longer than loading a model. Parameters are only assigned in ``__init__``; what is learned ends in ``_``.
+    Subclasses write `_fit`, `_predict`, `save` and `load`.
 
     Attributes
     ----------
@@ -42,6 +44,9 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
     """Name in the registry."""
     suffix: ClassVar[str]
     """Suffix of a saved model's file."""
+    precision: ClassVar[type[np.floating]] = np.float64
+    """Type in which `_predict` is given the features of a map; a method that brings them to single
+    itself says so and they stay what they are."""
 
     lower_bound: ClassVar[float] = 0.0
     upper_bound: ClassVar[float] = 0.6
@@ -50,6 +55,31 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
     feature_names_: tuple[str, ...]
     lower_: Matrix
     upper_: Matrix
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's `clone` gives it
+        """Return the parameters of ``__init__`` by name."""
+        names = sorted(set(signature(type(self).__init__).parameters) - {"self"})
+        # without a constructor of its own a class takes any and none
+        return {name: getattr(self, name) for name in names if name not in {"args", "kwargs"}}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Change parameters.
+
+        Raises
+        ------
+        UsageError
+            When there is none of the name.
+        """
+        unknown = sorted(parameters.keys() - self.get_params().keys())
+        if unknown:
+            raise UsageError(f"method '{self.name}' has no parameter {', '.join(unknown)}")
+        for name, value in parameters.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({given})"
 
     def fit(self, samples: Samples) -> Self:
         """Learn from samples.
@@ -65,7 +95,7 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
         self.feature_names_ = samples.names
         self.lower_ = samples.features.min(axis=0)
         self.upper_ = samples.features.max(axis=0)
-        self._fit(samples.features, samples.target)
+        self._fit(samples)
         return self
 
     def predict(self, covariates: Covariates) -> Prediction:
@@ -88,33 +118,56 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
             )
         p, rows, columns = covariates.values.shape
         flat = covariates.values.reshape(p, -1)
-        valid = np.flatnonzero(np.isfinite(flat).all(axis=0))
-        parts = [
-            self._predict_rows(flat[:, valid[i : i + _ROWS_AT_ONCE]].T.astype(np.float64))
-            for i in range(0, len(valid), _ROWS_AT_ONCE)
-        ]
-        depths = parts[0][0].shape[1] if parts else self.n_depths
-        mean = np.full((depths, rows * columns), np.nan, np.float32)
+        missing, outside = self._seen(flat)
+        valid = np.flatnonzero(~missing)
+        # means and uncertainties are made in place: a map is large and its blocks follow each other
+        mean = np.full((self.n_depths, rows * columns), np.nan, np.float32)
         uncertainty = np.full_like(mean, np.nan)
-        quality = np.broadcast_to(covariates.quality.ravel(), mean.shape).copy()
-        if parts:
-            mean[:, valid] = np.concatenate([part[0] for part in parts]).T
-            uncertainty[:, valid] = np.concatenate([part[1] for part in parts]).T
-            outside = np.concatenate([part[2] for part in parts])
-            quality[:, valid[outside]] |= np.uint16(Quality.OUTSIDE_TRAINING)
-        shape = (depths, rows, columns)
-        return Prediction(mean.reshape(shape), uncertainty.reshape(shape), quality.reshape(shape))
+        for i in range(0, len(valid), _ROWS_AT_ONCE):
+            chosen: Any = valid[i : i + _ROWS_AT_ONCE]
+            if chosen[-1] - chosen[0] == len(chosen) - 1:
+                chosen = slice(chosen[0], chosen[-1] + 1)  # without gaps nothing is gathered
+            features: Any = np.ascontiguousarray(flat[:, chosen].T, self.precision)
+            found, spread = self._predict(features)
+            mean[:, chosen] = np.clip(found, self.lower_bound, self.upper_bound).T
+            uncertainty[:, chosen] = spread.T
+        quality = covariates.quality.ravel() | np.where(
+            outside & ~missing, np.uint16(Quality.OUTSIDE_TRAINING), np.uint16(0)
+        )
+        shape = (self.n_depths, rows, columns)
+        return Prediction(
+            mean.reshape(shape),
+            uncertainty.reshape(shape),
+            np.broadcast_to(quality, mean.shape).reshape(shape).copy(),
+        )
 
     def predict_samples(self, features: Matrix) -> Matrix:
         """Return the means [m³ m⁻³], shape (n, d), for a matrix of features, shape (n, p)."""
-        return self._predict_rows(features)[0]
+        clipped: Matrix = np.clip(self._predict(features)[0], self.lower_bound, self.upper_bound)
+        return clipped
 
-    def _predict_rows(self, features: Matrix) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
-        mean, uncertainty = self._predict(features)
-        outside: NDArray[np.bool_] = np.any(
-            (features < self.lower_) | (features > self.upper_), axis=1
-        )
-        return np.clip(mean, self.lower_bound, self.upper_bound), uncertainty, outside
+    def estimate(self, features: Matrix) -> tuple[Matrix, Matrix]:
+        """Return mean and standard uncertainty [m³ m⁻³], both (n, d), of features (n, p), clipped to no range.
+
+        It is what other learners build on: a clipped estimate is no sum of its features' contributions.
+        """
+        return self._predict(features)
+
+    def _seen(self, flat: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return where a covariate is missing, and where one is outside the range of the samples.
+
+        Covariates are single and compared as such: with the smallest single that is not below the lower end
+        of the range, and the largest that is not above the upper.
+        """
+        missing = np.zeros(flat.shape[1], np.bool_)
+        outside = np.zeros_like(missing)
+        for values, lower, upper in zip(flat, self.lower_, self.upper_, strict=True):
+            low, high = np.float32(lower), np.float32(upper)
+            low = np.nextafter(low, np.float32(np.inf)) if low < lower else low
+            high = np.nextafter(high, np.float32(-np.inf)) if high > upper else high
+            missing |= ~np.isfinite(values)
+            outside |= (values < low) | (values > high)
+        return missing, outside
 
     @property
     @abstractmethod
@@ -126,9 +179,22 @@ class Method(BaseEstimator, ABC):  # type: ignore[misc]
         """Share of each feature in what was learned, where the method has such a measure."""
         return {}
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was seen while it learned, as plain values: kept beside the model for people and figures."""
+        return {}
+
+    def tuned(self) -> Method:
+        """Return an unfitted method that has what this one chose as it learned, and chooses no more.
+
+        That is what is fitted again to score with samples left out; choosing anew each time would take as
+        long again for every part left out. Where nothing is chosen it is the same method.
+        """
+        return type(self)(**deepcopy(self.get_params()))
+
     @abstractmethod
-    def _fit(self, features: Matrix, target: Matrix) -> None:
-        """Learn from finite matrices of shapes (n, p) and (n, d)."""
+    def _fit(self, samples: Samples) -> None:
+        """Learn from samples; their names and range are kept already."""
 
     @abstractmethod
     def _predict(self, features: Matrix) -> tuple[Matrix, Matrix]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from smcatalog.methods.base import Method
-from smcatalog.methods.values import Matrix
+from smcatalog.methods.values import Matrix, Samples
 
 __all__ = ["LinearRegression"]
 
@@ -66,7 +66,8 @@ class LinearRegression(Method):
         standard = (features - self.centre_) / self.scale_
         return np.column_stack([np.ones(len(features)), standard])
 
-    def _fit(self, features: Matrix, target: Matrix) -> None:
+    def _fit(self, samples: Samples) -> None:
+        features, target = samples.features, samples.target
         self.centre_ = np.asarray(features.mean(axis=0), np.float64)
         self.scale_ = np.asarray(features.std(axis=0), np.float64)
         self.scale_[self.scale_ == 0] = 1.0

@@ -17,7 +17,7 @@ from smcatalog.core.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["create", "load", "method_names", "recipe"]
+__all__ = ["create", "learner_names", "load", "method_names", "recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,23 @@ class _Entry:
 _METHODS: Final[dict[str, _Entry]] = {
     "linear_regression": _Entry("linear", "LinearRegression", 1),
     "random_forest": _Entry("forest", "RandomForest", 1),
+    "svr": _Entry("svr", "SupportVector", 1),
+    "ann": _Entry("network", "NeuralNetwork", 1),
+    "xgboost": _Entry("xgb", "XGBoost", 1),
+    "lightgbm": _Entry("lgbm", "LightGBM", 1),
+    "catboost": _Entry("cat", "CatBoost", 1),
+    "ensemble": _Entry("ensemble", "Ensemble", 1),
 }
 
 
 def method_names() -> list[str]:
     """Return the names of all registered methods."""
     return sorted(_METHODS)
+
+
+def learner_names() -> list[str]:
+    """Return the names of the methods that are single learners."""
+    return [name for name in method_names() if name != "ensemble"]
 
 
 def _entry(name: str) -> _Entry:

@@ -2,8 +2,10 @@
 
 from smcatalog.products.definition import (
     Accept,
+    Aggregate,
     Coarse,
     Covariate,
+    DayOfYear,
     Definition,
     MethodChoice,
     Reprocess,
@@ -16,8 +18,10 @@ from smcatalog.products.reading import builtin_names, load_builtin, read_definit
 
 __all__ = [
     "Accept",
+    "Aggregate",
     "Coarse",
     "Covariate",
+    "DayOfYear",
     "Definition",
     "MethodChoice",
     "Partitioning",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
@@ -13,12 +12,16 @@ from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import BBox, Grid, grid
 from smcatalog.core.stations import Depth
 from smcatalog.core.time import Period, utc_midnight
+from smcatalog.core.variables import Kind, variable
+from smcatalog.products.covariates import Accept, Covariate, TimeRule
 from smcatalog.products.partitions import Partitioning, partition_span
 
 __all__ = [
     "Accept",
+    "Aggregate",
     "Coarse",
     "Covariate",
+    "DayOfYear",
     "Definition",
     "MethodChoice",
     "Reprocess",
@@ -27,25 +30,19 @@ __all__ = [
     "Update",
 ]
 
-_FADED: Final = 4.0
-"""Multiples of the time in which weights fall to 1/e after which 2 % are left."""
+_LATER_COVARIATE: Final[dict[str, Any]] = {
+    "days": None, "within_days": 0, "half_width": 0, "order": 0, "classes": (),
+}  # fmt: skip
+"""What covariates did not have from the beginning: left out of a recipe where it says nothing."""
 
 
-class TimeRule(StrEnum):
-    """Which layers of a covariate make its value for a map."""
+class DayOfYear(StrEnum):
+    """How the day of the year is a feature."""
 
-    STATIC = "static"
-    """The one layer that holds always."""
-    PERIOD_MEAN = "period_mean"
-    """The mean over the days of the map's period that have a layer; at least one must."""
-    DAY = "day"
-    """The layers of the map's day; there must be one."""
-    HOLDING = "holding"
-    """The composite whose period holds the map's day, else the newest one that ended before."""
-    WINDOW_SUM = "window_sum"
-    """The sum over so many days, the map's day the last of them."""
-    ANTECEDENT = "antecedent"
-    """The sum over the days up to the map's with weights that fall to 1/e in so many days."""
+    NUMBER = "number"
+    """1 to 366: the turn of the year is a step."""
+    CIRCLE = "circle"
+    """Sine and cosine: 31 December is next to 1 January."""
 
 
 class Step(StrEnum):
@@ -57,13 +54,13 @@ class Step(StrEnum):
     """A day of UTC that has all covariates, whether or not the coarse product has values then."""
 
 
-class Accept(StrEnum):
-    """Which values of an input are used."""
+class Aggregate(StrEnum):
+    """What a coarse cell's covariates are."""
 
-    RECOMMENDED = "recommended"
-    """Those that their provider recommends."""
-    RETRIEVED = "retrieved"
-    """All that there are."""
+    MEAN = "mean"
+    """Means of the cell's pixels."""
+    NEAREST = "nearest"
+    """Those of the pixel nearest to the cell's centre, as Rao et al. (2022) resample."""
 
 
 class Reprocess(StrEnum):
@@ -101,6 +98,8 @@ class Coarse:
     hours : (float, float) or None
         Which hours make a day, counted from its midnight in UTC, the first ones perhaps before it:
         layers that lie wholly in them, at most 24. None: the layers whose middle lies in the day.
+    aggregate : Aggregate
+        How covariates become those of a coarse cell. With ``nearest`` a cell is covered if that pixel is.
     """
 
     source: str
@@ -109,6 +108,7 @@ class Coarse:
     min_coverage: float = 0.5
     accept: Accept = Accept.RECOMMENDED
     hours: tuple[float, float] | None = None
+    aggregate: Aggregate = Aggregate.MEAN
 
     def day_of(self, period: Period) -> date | None:
         """Return the day that a layer of a period belongs to; None when its hours are in none."""
@@ -120,69 +120,24 @@ class Coarse:
 
 
 @dataclass(frozen=True, slots=True)
-class Covariate:
-    """What the coarse product is downscaled with.
-
-    Parameters
-    ----------
-    variable, source : str
-        Canonical variable and the source of its layers.
-    time : TimeRule
-        Which layers make its value for a map.
-    accept : Accept
-        Which of their values are used; a pixel without one stays empty.
-    max_age_days : int
-        With ``holding``: how many days may have passed since the end of an earlier composite.
-    days : float or None
-        With ``window_sum``: how many; with ``antecedent``: in how many weights fall to 1/e.
-    """
-
-    variable: str
-    source: str
-    time: TimeRule
-    accept: Accept = Accept.RETRIEVED
-    max_age_days: int = 0
-    days: float | None = None
-
-    @property
-    def name(self) -> str:
-        """What the predictor is called: one variable may serve with several lengths of days."""
-        return self.variable if self.days is None else f"{self.variable}_{self.time}_{self.days:g}d"
-
-    @property
-    def reach_days(self) -> int:
-        """How many days after its end a layer is still read."""
-        return self.max_age_days or max(len(self.day_weights) - 1, 0)
-
-    @property
-    def day_weights(self) -> tuple[float, ...]:
-        """Weights of the days in a sum, the map's day first; empty where nothing is summed up.
-
-        Notes
-        -----
-        Weights that fade are cut off where 2 % of all the past's are left.
-        """
-        if self.days is None:
-            return ()
-        if self.time is TimeRule.WINDOW_SUM:
-            return (1.0,) * int(self.days)
-        count = math.ceil(_FADED * self.days)
-        return tuple(math.exp(-age / self.days) for age in range(count))
-
-    @property
-    def whole_weight(self) -> float:
-        """The weights of all the past together, that which is cut off included."""
-        if self.days is None:
-            return 0.0
-        return self.days if self.time is TimeRule.WINDOW_SUM else 1 / (1 - math.exp(-1 / self.days))
-
-
-@dataclass(frozen=True, slots=True)
 class MethodChoice:
     """A registered method and its parameters."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+_LATER_COARSE: Final[dict[str, Any]] = {"hours": None, "aggregate": Aggregate.MEAN}
+_LATER: Final[dict[str, Any]] = {
+    "season": None, "day_of_year": None, "reprocess": Reprocess.ALWAYS, "update": Update.CLOSING,
+}  # fmt: skip
+"""Likewise of the coarse product and of the whole."""
+
+
+def _leave_out(plain: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    for key, default in defaults.items():
+        if plain[key] == default:
+            del plain[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +181,11 @@ class Definition:
         Whether late granules make final maps anew.
     update : Update
         When provisional maps are made again.
+    season : ((int, int), (int, int)) or None
+        Month and day of the first and the last day of the year that have maps, both included; the first may
+        be the later one. None: all the year.
+    day_of_year : DayOfYear or None
+        Whether and how the day of the year is a feature, after those of the covariates.
     """
 
     name: str
@@ -248,6 +208,44 @@ class Definition:
     last_day: date | None = None
     reprocess: Reprocess = Reprocess.ALWAYS
     update: Update = Update.CLOSING
+    season: tuple[tuple[int, int], tuple[int, int]] | None = None
+    day_of_year: DayOfYear | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that the method gets, in order."""
+        calendar = {
+            None: (),
+            DayOfYear.NUMBER: ("day_of_year",),
+            DayOfYear.CIRCLE: ("day_of_year_sine", "day_of_year_cosine"),
+        }[self.day_of_year]
+        return (*(name for c in self.covariates for name in c.features), *calendar)
+
+    @property
+    def class_features(self) -> frozenset[str]:
+        """Names of the features that are numbers of classes: they are counted, not averaged."""
+        return frozenset(
+            covariate.name
+            for covariate in self.covariates
+            if variable(covariate.variable).kind is Kind.CLASSES and not covariate.classes
+        )
+
+    @property
+    def ahead_days(self) -> int:
+        """How many days after its own a map reads covariates of."""
+        return max((covariate.ahead_days for covariate in self.covariates), default=0)
+
+    def in_season(self, day: date) -> bool:
+        """Say whether a day of the year has maps."""
+        if self.season is None:
+            return True
+        first, last = self.season
+        asked = (day.month, day.day)
+        return first <= asked <= last if first <= last else asked >= first or asked <= last
+
+    def teaches(self, day: date) -> bool:
+        """Say whether models learn from a day: nothing that it reads is of a day after the training horizon."""
+        return day + timedelta(days=self.ahead_days) <= self.training_until
 
     def output_grid(self) -> Grid:
         """Return the window of the output grid that covers the region."""
@@ -264,14 +262,11 @@ class Definition:
             day: date | None = plain[name]
             plain[name] = day and day.isoformat()
         plain["bbox"] = list(self.bbox)
-        if self.coarse.hours is None:  # recipes from before there was a choice stay what they are
-            del plain["coarse"]["hours"]
+        # recipes from before there was a choice stay what they are
+        _leave_out(plain, _LATER)
+        _leave_out(plain["coarse"], _LATER_COARSE)
         for covariate in plain["covariates"]:
-            if covariate["days"] is None:  # likewise
-                del covariate["days"]
-        for policy, default in (("reprocess", Reprocess.ALWAYS), ("update", Update.CLOSING)):
-            if plain[policy] is default:
-                del plain[policy]
+            _leave_out(covariate, _LATER_COVARIATE)
         plain["method"]["parameters"] = dict(self.method.parameters)
         return plain
 
@@ -281,11 +276,19 @@ class Definition:
         coarse = dict(plain["coarse"])
         hours = coarse.get("hours")
         coarse |= {"accept": Accept(coarse["accept"]), "hours": tuple(hours) if hours else None}
+        coarse["aggregate"] = Aggregate(coarse.get("aggregate", Aggregate.MEAN))
         covariates = tuple(
-            Covariate(**{**c, "time": TimeRule(c["time"]), "accept": Accept(c["accept"])})
+            Covariate(
+                **{
+                    **c,
+                    "time": TimeRule(c["time"]),
+                    "accept": Accept(c["accept"]),
+                    "classes": tuple((name, tuple(held)) for name, held in c.get("classes", ())),
+                }
+            )
             for c in plain["covariates"]
         )
-        last = plain["last_day"]
+        last, season, calendar = (plain.get(k) for k in ("last_day", "season", "day_of_year"))
         known: dict[str, Any] = {
             **plain,
             "bbox": tuple(plain["bbox"]),
@@ -300,6 +303,8 @@ class Definition:
             "partitions": Partitioning(plain["partitions"]),
             "reprocess": Reprocess(plain.get("reprocess", Reprocess.ALWAYS)),
             "update": Update(plain.get("update", Update.CLOSING)),
+            "season": tuple(map(tuple, season)) if season else None,
+            "day_of_year": DayOfYear(calendar) if calendar else None,
         }
         return cls(**known)
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from smcatalog.core.errors import DefinitionError, NotFoundError, SmcatalogError
 from smcatalog.core.grids import grid
 from smcatalog.core.stations import Depth
-from smcatalog.core.variables import variable
+from smcatalog.products.covariate_tables import read_covariates
 from smcatalog.products.definition import (
     Accept,
+    Aggregate,
     Coarse,
     Covariate,
+    DayOfYear,
     Definition,
-    MethodChoice,
     Reprocess,
     Step,
-    TimeRule,
     Update,
 )
+from smcatalog.products.learners import least_samples, read_method
 from smcatalog.products.partitions import Partitioning
+from smcatalog.products.tables import Table, read_variable
 
 __all__ = ["builtin_names", "load_builtin", "read_definition"]
 
@@ -35,12 +34,6 @@ _NAME: Final = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
 _DAY: Final = "a day, YYYY-MM-DD without quotes"
 _MIN_SAMPLES: Final = {Partitioning.ALL: 1, Partitioning.SIXTEEN_DAYS: 100}
 """Samples that a partition needs when the definition does not say: 100 after Rao et al. (2022)."""
-_MAX_AGE_DAYS: Final = 16
-"""One composite of MODIS may be late."""
-_LONGEST_DAYS: Final = 366
-"""Days that a covariate may sum up."""
-_T = TypeVar("_T")
-_E = TypeVar("_E", bound=StrEnum)
 
 
 def builtin_names() -> list[str]:
@@ -83,78 +76,6 @@ def read_definition(path: Path) -> Definition:
     return parse_definition(text, path.name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A TOML table that knows where it stands."""
-
-    values: Mapping[str, Any]
-    where: str
-    text: str
-    file: str
-
-    def error(self, key: str, expected: str) -> DefinitionError:
-        line = _line_of(self.text, self.where, key)
-        place = f"{self.file}, line {line}" if line else self.file
-        dotted = f"{self.where}.{key}" if self.where else key
-        found = f", found {self.values[key]!r}" if key in self.values else ", found nothing"
-        return DefinitionError(f"{place}: '{dotted}' must be {expected}{found}")
-
-    def check_keys(self, known: Iterable[str]) -> None:
-        for key in self.values:
-            if key not in set(known):
-                raise self.error(key, f"one of {', '.join(sorted(known))}")
-
-    def get(self, key: str, kind: type[_T], expected: str, default: _T | None = None) -> _T:
-        if key not in self.values and default is not None:
-            return default
-        value = self.values.get(key)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, expected)
-        return value
-
-    def choice(self, key: str, kind: type[_E], default: _E | None = None) -> _E:
-        names = ", ".join(f"'{one}'" for one in kind)
-        expected = f"one of {names}"
-        name = self.get(key, str, expected, default and default.value)
-        if name not in set(kind):
-            raise self.error(key, expected)
-        return kind(name)
-
-    def count(self, key: str, expected: str, *, least: int, default: int) -> int:
-        number = self.get(key, int, expected, default)
-        if number < least:
-            raise self.error(key, expected)
-        return number
-
-    def table(self, key: str) -> _Table:
-        return _Table(self.get(key, dict, "a table"), _join(self.where, key), self.text, self.file)
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _line_of(text: str, where: str, key: str) -> int | None:
-    """Find the line of a key in a table, or of the table's header; None for neither."""
-    base, _, number = where.partition("#")
-    header = re.compile(rf"^\s*\[\[?\s*{re.escape(base)}\s*\]\]?\s*(#.*)?$")
-    any_header = re.compile(r"^\s*\[")
-    assignment = re.compile(rf"^\s*{re.escape(key)}\s*=")
-    inside, seen, header_line = not base, 0, None
-    for line_number, line in enumerate(text.splitlines(), 1):
-        if base and header.match(line):
-            seen += 1
-            inside = not number or seen == int(number)
-            header_line = line_number if inside else header_line
-        elif any_header.match(line):
-            inside = False
-        elif inside and assignment.match(line):
-            return line_number
-    return header_line
-
-
 def parse_definition(text: str, file: str) -> Definition:
     """Parse a definition's TOML text; ``file`` is named in errors.
 
@@ -167,18 +88,21 @@ def parse_definition(text: str, file: str) -> Definition:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(f"{file} is not valid TOML: {error}") from error
-    top = _Table(values, "", text, file)
+    top = Table(values, "", text, file)
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
          "first_day", "last_day", "training_until", "step", "partitions", "min_samples", "look_ahead_days",
-         "reprocess", "update", "coarse", "covariates", "method")
+         "reprocess", "update", "season", "day_of_year", "coarse", "covariates", "method")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
         raise top.error("name", "lower-case letters, digits and hyphens, at most 40")
     partitions = top.choice("partitions", Partitioning, Partitioning.ALL)
-    covariates = _covariates(top)
+    covariates = read_covariates(top)
     step = top.choice("step", Step, Step.COARSE)
+    method = read_method(top.table("method"))
+    calendar = top.choice("day_of_year", DayOfYear) if "day_of_year" in values else None
+    features = sum(len(c.features) for c in covariates) + (calendar is not None) * len(DayOfYear)
     definition = Definition(
         name=name,
         title=top.get("title", str, "a text"),
@@ -193,15 +117,15 @@ def parse_definition(text: str, file: str) -> Definition:
         training_until=top.get("training_until", date, _DAY),
         coarse=_coarse(top.table("coarse"), step),
         covariates=covariates,
-        method=_method(top.table("method")),
+        method=method,
         step=step,
         partitions=partitions,
-        min_samples=_min_samples(top, partitions, len(covariates)),
-        look_ahead_days=top.count(
-            "look_ahead_days", "a number of days, 0 or more", least=0, default=0
-        ),
+        min_samples=_min_samples(top, partitions, least_samples(method, features)),
+        look_ahead_days=_look_ahead(top, covariates),
         reprocess=top.choice("reprocess", Reprocess, Reprocess.ALWAYS),
         update=top.choice("update", Update, Update.CLOSING),
+        season=_season(top),
+        day_of_year=calendar,
     )
     try:
         definition.output_grid()
@@ -211,7 +135,7 @@ def parse_definition(text: str, file: str) -> Definition:
     return definition
 
 
-def _bbox(top: _Table) -> tuple[float, float, float, float]:
+def _bbox(top: Table) -> tuple[float, float, float, float]:
     expected = "[west, south, east, north] in degrees"
     box = top.get("bbox", list, expected)
     if len(box) != 4 or not all(isinstance(x, float | int) for x in box):  # noqa: PLR2004
@@ -222,7 +146,7 @@ def _bbox(top: _Table) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _grid(table: _Table) -> str:
+def _grid(table: Table) -> str:
     name = table.get("grid", str, "the name of a grid")
     try:
         return grid(name).name
@@ -230,7 +154,7 @@ def _grid(table: _Table) -> str:
         raise table.error("grid", f"the name of a grid ({error})") from error
 
 
-def _depths(top: _Table) -> tuple[Depth, ...]:
+def _depths(top: Table) -> tuple[Depth, ...]:
     expected = "a list of [top, bottom] in metres, at least one"
     pairs = top.get("depths", list, expected)
     try:
@@ -242,38 +166,55 @@ def _depths(top: _Table) -> tuple[Depth, ...]:
     return depths
 
 
-def _variable(table: _Table) -> str:
-    name = table.get("variable", str, "a variable's canonical name")
-    try:
-        return variable(name).name
-    except NotFoundError as error:
-        raise table.error("variable", f"a variable's canonical name ({error})") from error
-
-
-def _min_samples(top: _Table, partitions: Partitioning, covariates: int) -> int:
-    # below two samples a covariate no method fits, and the whole product would stop at that partition
-    least = 1 if partitions is Partitioning.ALL else 2 * covariates
+def _min_samples(top: Table, partitions: Partitioning, enough: int) -> int:
+    # with fewer a method does not fit, and the whole product would stop at that partition
+    least = 1 if partitions is Partitioning.ALL else enough
     expected = f"a number of samples, at least {least}"
     default = max(least, _MIN_SAMPLES[partitions])
     return top.count("min_samples", expected, least=least, default=default)
 
 
-def _coarse(table: _Table, step: Step) -> Coarse:
-    table.check_keys(("source", "variable", "grid", "min_coverage", "accept", "hours"))
+def _look_ahead(top: Table, covariates: tuple[Covariate, ...]) -> int:
+    furthest = max(covariates, key=lambda covariate: covariate.ahead_days)
+    least = furthest.ahead_days
+    expected = "a number of days, 0 or more"
+    if least:
+        expected = f"a number of days, at least {least}: so far ahead '{furthest.name}' is read"
+    if least and "look_ahead_days" not in top.values:
+        raise top.error("look_ahead_days", expected)
+    return top.count("look_ahead_days", expected, least=least, default=0)
+
+
+def _season(top: Table) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    if "season" not in top.values:
+        return None
+    expected = '[first, last] day of the year, as in ["04-01", "11-01"]'
+    pair = top.get("season", list, expected)
+    try:
+        # a leap year: 29 February is a day too
+        first, last = (date.fromisoformat(f"2000-{text}") for text in pair)
+    except (TypeError, ValueError) as error:
+        raise top.error("season", expected) from error
+    return (first.month, first.day), (last.month, last.day)
+
+
+def _coarse(table: Table, step: Step) -> Coarse:
+    table.check_keys(("source", "variable", "grid", "min_coverage", "accept", "hours", "aggregate"))
     coverage = table.get("min_coverage", float, "a share between 0 and 1", 0.5)
     if not 0 < coverage <= 1:
         raise table.error("min_coverage", "a share above 0 and at most 1")
     return Coarse(
         source=table.get("source", str, "the name of a source"),
-        variable=_variable(table),
+        variable=read_variable(table),
         grid=_grid(table),
         min_coverage=coverage,
         accept=table.choice("accept", Accept, Accept.RECOMMENDED),
         hours=_hours(table, step),
+        aggregate=table.choice("aggregate", Aggregate, Aggregate.MEAN),
     )
 
 
-def _hours(table: _Table, step: Step) -> tuple[float, float] | None:
+def _hours(table: Table, step: Step) -> tuple[float, float] | None:
     if "hours" not in table.values:
         return None
     if step is not Step.DAY:
@@ -286,53 +227,3 @@ def _hours(table: _Table, step: Step) -> tuple[float, float] | None:
     if not (-24 <= first < last <= 48 and last - first <= 24):  # noqa: PLR2004
         raise table.error("hours", expected)
     return first, last
-
-
-def _covariates(top: _Table) -> tuple[Covariate, ...]:
-    tables = top.get("covariates", list, "one or more [[covariates]]")
-    if not tables:
-        raise top.error("covariates", "one or more [[covariates]]")
-    found = []
-    for number, values in enumerate(tables, 1):
-        table = _Table(values, f"covariates#{number}", top.text, top.file)
-        table.check_keys(("variable", "source", "time", "accept", "max_age_days", "days"))
-        rule = table.choice("time", TimeRule)
-        if "max_age_days" in values and rule is not TimeRule.HOLDING:
-            raise table.error("max_age_days", f"left out, or time '{TimeRule.HOLDING}'")
-        age = table.count(
-            "max_age_days",
-            "a number of days, 0 or more",
-            least=0,
-            default=_MAX_AGE_DAYS if rule is TimeRule.HOLDING else 0,
-        )
-        source = table.get("source", str, "the name of a source")
-        accept = table.choice("accept", Accept, Accept.RETRIEVED)
-        days = _days(table, rule)
-        found.append(Covariate(_variable(table), source, rule, accept, age, days))
-    if len({c.name for c in found}) != len(found):
-        raise top.error("covariates", "of different variables, or sums of one over different days")
-    return tuple(found)
-
-
-def _days(table: _Table, rule: TimeRule) -> float | None:
-    if rule not in {TimeRule.WINDOW_SUM, TimeRule.ANTECEDENT}:
-        if "days" in table.values:
-            raise table.error(
-                "days", f"left out, or time '{TimeRule.WINDOW_SUM}' or '{TimeRule.ANTECEDENT}'"
-            )
-        return None
-    if rule is TimeRule.WINDOW_SUM:
-        expected = f"a whole number of days from 1 to {_LONGEST_DAYS}"
-        days = float(table.get("days", int, expected))
-    else:
-        expected = f"a number of days above 0, at most {_LONGEST_DAYS}"
-        days = table.get("days", float, expected)
-    if not 0 < days <= _LONGEST_DAYS:
-        raise table.error("days", expected)
-    return days
-
-
-def _method(table: _Table) -> MethodChoice:
-    table.check_keys(("name", "parameters"))
-    parameters = table.get("parameters", dict, "a table", {})
-    return MethodChoice(table.get("name", str, "the name of a method"), parameters)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
@@ -14,17 +15,25 @@ from numpy.typing import NDArray
 from smcatalog.core.encoding import Quality
 from smcatalog.core.grids import Grid
 from smcatalog.core.raster import InputQuality, Raster
+from smcatalog.core.threads import thread_count
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
 from smcatalog.methods.antecedents import WeightedSum
 from smcatalog.products import Accept, Covariate, Definition, TimeRule
 from smcatalog.resample import mosaic
+from smcatalog.services.features import (
+    BETWEEN,
+    Field,
+    between_days,
+    calendar_of,
+    features_of,
+)
 from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
 from smcatalog.store import Store
 
-__all__ = ["CovariateReader", "blocks"]
+__all__ = ["CovariateReader", "blocks", "read_ahead"]
 
 _BLOCK_PIXELS: Final = 1 << 20
 """Pixels held at once with all their covariates."""
@@ -49,6 +58,28 @@ def blocks(grid: Grid) -> Iterator[tuple[slice, Grid]]:
     for first in range(0, rows, step):
         part = slice(first, min(first + step, rows))
         yield part, grid.window(part, slice(None))
+
+
+def read_ahead(
+    reader: CovariateReader, day: DayInputs, grid: Grid
+) -> Iterator[tuple[slice, Covariates]]:
+    """Yield the rows of each block of a grid and its covariates; the next is read while one is used.
+
+    With one thread for the whole process each is read when it is asked for.
+    """
+    parts = list(blocks(grid))
+    if thread_count() == 1 or len(parts) == 1:
+        for rows, block in parts:
+            yield rows, reader.read(day, block)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+        coming = pool.submit(reader.read, day, parts[0][1])
+        for (rows, _), (_, later) in pairwise(parts):
+            found = coming.result()
+            coming = pool.submit(reader.read, day, later)
+            yield rows, found
+            del found  # not three blocks at a time
+        yield parts[-1][0], coming.result()
 
 
 def _accepted(raster: Raster, accept: Accept, refused: int = 0) -> Raster:
@@ -81,24 +112,26 @@ class CovariateReader:
 
     def read(self, day: DayInputs, block: Grid) -> Covariates:
         """Return the covariates of a day on a block of the output grid."""
-        values = np.empty((len(self._definition.covariates), *block.shape), np.float32)
+        names = self._definition.feature_names
+        values = np.empty((len(names), *block.shape), np.float32)
         quality = np.zeros(block.shape, np.uint16)
-        for i, (covariate, layers) in enumerate(
-            zip(self._definition.covariates, day.covariates, strict=True)
-        ):
-            if covariate.days is None:
-                values[i], bits = self._mosaic(covariate, layers, block)
-            else:
-                values[i], bits = self._sum(covariate, layers, day.period, block)
+        place = 0
+        for covariate, layers in zip(self._definition.covariates, day.covariates, strict=True):
+            found, bits = self._value(covariate, layers, day.period, block)
+            made = features_of(covariate, found)
+            values[place : place + len(made)] = made
+            place += len(made)
             for carried, flag in _CARRIED:
                 quality[(bits & carried) != 0] |= np.uint16(flag)
             if covariate.variable in _LST:
                 filled = (bits & InputQuality.FILLED) != 0
                 observed = np.where(filled, Quality.LST_FILLED, Quality.LST_OBSERVED)
-                quality |= np.where(np.isfinite(values[i]), observed, 0).astype(np.uint16)
+                quality |= np.where(np.isfinite(found), observed, 0).astype(np.uint16)
             if covariate.time is not TimeRule.STATIC and not _covers(layers, day.period):
                 quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
-        names = tuple(covariate.name for covariate in self._definition.covariates)
+        for number in calendar_of(self._definition.day_of_year, day.period.day):
+            values[place] = number
+            place += 1
         return Covariates(names, values, quality)
 
     def coarse(self, day: DayInputs, grid: Grid) -> NDArray[np.float32]:
@@ -111,6 +144,19 @@ class CovariateReader:
         accept = self._definition.coarse.accept
         rasters = (read_layer(self._store, layer, grid) for layer in day.coarse)
         return mosaic([_accepted(raster, accept, _NEVER_TRAIN) for raster in rasters])[0]
+
+    def _value(
+        self, covariate: Covariate, layers: Sequence[LayerRecord], period: Period, block: Grid
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+        if covariate.time in BETWEEN:
+
+            def field(of_day: Sequence[LayerRecord]) -> Field:
+                return self._mosaic(covariate, of_day, block)
+
+            return between_days(covariate, layers, period.day, block.shape, field)
+        if covariate.days is None:
+            return self._mosaic(covariate, layers, block)
+        return self._sum(covariate, layers, period, block)
 
     def _mosaic(
         self, covariate: Covariate, layers: Sequence[LayerRecord], block: Grid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,8 +26,14 @@ from smcatalog.database.training import (
     training_days,
 )
 from smcatalog.methods import Samples, create, load
-from smcatalog.methods.sampling import cell_means, join_blocks, join_samples, samples_of
-from smcatalog.products import Definition, Partitioning
+from smcatalog.methods.sampling import (
+    cell_means,
+    cell_values,
+    join_blocks,
+    join_samples,
+    samples_of,
+)
+from smcatalog.products import Aggregate, Definition, Partitioning
 from smcatalog.services.covariates import CovariateReader, blocks
 from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.progress import Progress, silent
@@ -96,13 +103,15 @@ def gather_samples(
     A day's layers are read once, block by block.
     """
     fine, coarse = definition.output_grid(), definition.coarse_grid()
+    nearest = definition.coarse.aggregate is Aggregate.NEAREST
+    to_cells = cell_values if nearest else partial(cell_means, classes=definition.class_features)
     parts = []
     for day in progress(training, what):
         target = reader.coarse(day, coarse)
         if not np.isfinite(target).any():
             continue
         means = join_blocks(
-            [cell_means(reader.read(day, block), block, coarse) for _, block in blocks(fine)]
+            [to_cells(reader.read(day, block), block, coarse) for _, block in blocks(fine)]
         )
         coverage = definition.coarse.min_coverage
         part = samples_of(means, target, coarse, day.period.day, min_coverage=coverage)
@@ -219,7 +228,7 @@ class Models:
     def _fit(self, partition: TrainedPartition, samples: Samples) -> Fitted:
         definition = self._definition
         method = create(definition.method.name, definition.method.parameters).fit(samples)
-        scores = score_method(definition, method, samples)
+        scores = score_method(method, samples)
         store = self._workspace.store
         with store.work() as work:
             stored = store.add(
@@ -307,17 +316,17 @@ def training_inputs(
     return found
 
 
-def score_method(definition: Definition, fitted: Method, samples: Samples) -> dict[str, Any]:
+def score_method(fitted: Method, samples: Samples) -> dict[str, Any]:
     """Score a method on its samples: trained on all, and with cells or blocks of days left out.
 
     All against the coarse product. Neighbouring cells and days are alike, so that only the scores with
     whole cells or whole blocks of days left out say something about new places and times. The blocks
-    are months, or fifths of the days when there are fewer than three months.
+    are months, or fifths of the days when there are fewer than three months. What the method chose from
+    all samples, as hyperparameters, it keeps.
     """
 
     def predict(train: Samples, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        method = create(definition.method.name, definition.method.parameters)
-        return method.fit(train).predict_samples(features)
+        return fitted.tuned().fit(train).predict_samples(features)
 
     months, month = np.unique(samples.days.astype("datetime64[M]"), return_inverse=True)
     days, day = np.unique(samples.days, return_inverse=True)
@@ -332,7 +341,7 @@ def score_method(definition: Definition, fitted: Method, samples: Samples) -> di
     for name, folds in splits.items():
         left_out = _left_out(samples, folds, predict)
         scores[name] = _summary(left_out, samples.target) if left_out is not None else None
-    return {**scores, "importances": fitted.importances}
+    return {**scores, "importances": fitted.importances, "report": fitted.report}
 
 
 def _left_out(

@@ -20,7 +20,8 @@ from smcatalog.resample import overlap
 
 __all__ = ["UNDATED", "DayInputs", "LayerIndex", "LayerSeries"]
 
-UNDATED: Final = frozenset({TimeRule.STATIC, TimeRule.HOLDING})
+_AROUND: Final = frozenset({TimeRule.CENTRED_MEAN, TimeRule.INTERPOLATED, TimeRule.SMOOTHED})
+UNDATED: Final = _AROUND | {TimeRule.STATIC, TimeRule.HOLDING}
 """Rules under which a covariate has a value for days on which nothing of it came in."""
 
 
@@ -105,18 +106,35 @@ class LayerSeries:
             case TimeRule.STATIC:
                 return self.static
             case TimeRule.DAY:
-                return tuple(self.by_day.get(period.day, ()))
+                return self._of_days([period.day])
             case TimeRule.HOLDING:
                 return self.holding(period.day, covariate.max_age_days)
             case TimeRule.PERIOD_MEAN:
                 return self._of_days(period.days())
             case TimeRule.WINDOW_SUM | TimeRule.ANTECEDENT:
-                weights = covariate.day_weights
-                days = [period.day - age * DAY for age in range(len(weights))]
-                known = sum(w for w, day in zip(weights, days, strict=True) if day in self.by_day)
-                if days[0] not in self.by_day or known < LEAST_KNOWN * covariate.whole_weight:
-                    return ()
-                return self._of_days(reversed(days))
+                return self._summed(covariate, period.day)
+            case TimeRule.CENTRED_MEAN | TimeRule.INTERPOLATED | TimeRule.SMOOTHED:
+                return self._around(covariate, period.day)
+
+    def _summed(self, covariate: Covariate, day: date) -> tuple[LayerRecord, ...]:
+        """Return the layers of the days of a sum; none where too few of them are known."""
+        weights = covariate.day_weights
+        days = [day - age * DAY for age in range(len(weights))]
+        known = sum(w for w, one in zip(weights, days, strict=True) if one in self.by_day)
+        if days[0] not in self.by_day or known < LEAST_KNOWN * covariate.whole_weight:
+            return ()
+        return self._of_days(reversed(days))
+
+    def _around(self, covariate: Covariate, day: date) -> tuple[LayerRecord, ...]:
+        """Return the layers of the days around; none where no pixel could have a value."""
+        within, reach = covariate.within_days, covariate.ahead_days
+        days = [day + n * DAY for n in range(-reach, reach + 1)]
+        near = [n for n in range(-within, within + 1) if day + n * DAY in self.by_day]
+        # between a value before and one after; one of the day itself is both
+        between = covariate.time is not TimeRule.CENTRED_MEAN
+        if not near or (between and not near[0] <= 0 <= near[-1]):
+            return ()
+        return self._of_days(days)
 
     def _of_days(self, days: Iterable[date]) -> tuple[LayerRecord, ...]:
         return tuple(layer for day in days for layer in self.by_day.get(day, ()))
@@ -154,7 +172,8 @@ class LayerIndex:
         start = min((period.start for period in dated), default=around.start)
         end = max((period.end for period in dated), default=around.end)
         reach = max((c.reach_days for c in definition.covariates), default=0) * DAY
-        read = Period(min(start, around.start) - reach, max(end, around.end))
+        ahead = definition.ahead_days * DAY
+        read = Period(min(start, around.start) - reach, max(end, around.end) + ahead)
         wanted = dict.fromkeys((c.source, c.variable) for c in definition.covariates)
         found = {k: self._near(v) for k, v in layers_of(connection, wanted, read).items()}
         self._series = [LayerSeries(found[c.source, c.variable]) for c in definition.covariates]
@@ -205,8 +224,10 @@ class LayerIndex:
         """
         if self._definition.step is Step.COARSE:
             periods: Iterable[Period] = sorted(self._coarse)
-            return [self.inputs(p) for p in periods if first <= p.day <= last]
-        found = (self.inputs(Period.of_day(day)) for day in self._complete(first, last))
+            dated = (p for p in periods if first <= p.day <= last)
+            return [self.inputs(p) for p in dated if self._definition.in_season(p.day)]
+        days = filter(self._definition.in_season, self._complete(first, last))
+        found = (self.inputs(Period.of_day(day)) for day in days)
         return [day for day in found if day.complete]
 
     def _complete(self, first: date, last: date) -> list[date]:

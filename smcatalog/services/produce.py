@@ -24,7 +24,7 @@ from smcatalog.database.maps import NewMap
 from smcatalog.database.products import ModelRecord, ProductVersionRecord
 from smcatalog.database.training import first_partition
 from smcatalog.products import Definition, Partitioning, partition_name
-from smcatalog.services.covariates import CovariateReader, blocks
+from smcatalog.services.covariates import CovariateReader, read_ahead
 from smcatalog.services.fit import Fitted, Models, TooFew
 from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.plan import Cause, DayState, Plan, PlannedDay, make_plan
@@ -339,8 +339,8 @@ def predict_map(
     means = np.full((depths, *grid.shape), NODATA, np.int16)
     uncertainties = np.full_like(means, NODATA)
     qualities = np.full((depths, *grid.shape), QUALITY_NODATA, np.uint16)
-    for rows, block in blocks(grid):
-        prediction = method.predict(reader.read(day, block))
+    for rows, covariates in read_ahead(reader, day, grid):
+        prediction = method.predict(covariates)
         means[:, rows] = encode(prediction.mean)
         uncertainties[:, rows] = encode(prediction.uncertainty)
         flags = prediction.quality | np.uint16(extra or 0)

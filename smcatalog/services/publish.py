@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from smcatalog.core.encoding import AssetKind, asset_kinds, file_stem
 from smcatalog.core.grids import Grid
 from smcatalog.core.maps import MapFile, PublishedMap
 from smcatalog.core.stations import Depth
+from smcatalog.core.threads import thread_count
 from smcatalog.database.announcements import Kind, announce
 from smcatalog.database.damage import damaged_maps, note_repaired
 from smcatalog.database.engine import transaction
@@ -54,17 +56,20 @@ def write_map_files(
     grid: Grid,
     stacks: dict[str, NDArray[np.integer]],
 ) -> tuple[MapFile, ...]:
-    """Write the files of a map to the store.
+    """Write the files of a map to the store, several at a time.
 
     Parameters
     ----------
     stacks : dict of ndarray of int, shape (depth, rows, columns)
         Stored values by the name of the `AssetKind`.
     """
-    return tuple(
-        _write_file(store, work, definition, day, grid, kind, stacks[kind.name])
-        for kind in asset_kinds()
-    )
+
+    def write(kind: AssetKind) -> MapFile:
+        return _write_file(store, work, definition, day, grid, kind, stacks[kind.name])
+
+    kinds = asset_kinds()
+    with ThreadPoolExecutor(min(thread_count(), len(kinds)), thread_name_prefix="write") as pool:
+        return tuple(pool.map(write, kinds))
 
 
 def _write_file(

@@ -112,13 +112,14 @@ def reaches(definition: Definition) -> list[InputReach]:
     coarse = (definition.coarse.source, definition.coarse.variable)
     dated = [c for c in definition.covariates if c.time is not TimeRule.STATIC]
     by_day = definition.step is Step.DAY
-    found = {coarse: InputReach(*coarse, 0, everywhere=by_day and not dated, leading=not by_day)}
+    found = {coarse: InputReach(*coarse, 0, 0, everywhere=by_day and not dated, leading=not by_day)}
     for c in definition.covariates:
         key = (c.source, c.variable)
-        before = found.get(key, InputReach(*key, 0, everywhere=False, leading=False))
+        before = found.get(key, InputReach(*key, 0, 0, everywhere=False, leading=False))
         found[key] = InputReach(
             *key,
             reach_days=max(before.reach_days, c.reach_days),
+            reach_before=max(before.reach_before, c.ahead_days),
             everywhere=before.everywhere or c.time is TimeRule.STATIC,
             leading=before.leading or (by_day and c.time is TimeRule.DAY),
         )
@@ -188,7 +189,7 @@ def _spans(
     if extent is None:
         return []
     longest = max(r.reach_days for r in reach)
-    first = extent[0] - 2 * DAY
+    first = extent[0] - timedelta(days=definition.ahead_days + 2)
     if all(c.time is TimeRule.STATIC for c in definition.covariates):
         first = min(first, definition.first_day)
     return [(first, extent[1] + timedelta(days=longest + 2))]
@@ -254,7 +255,7 @@ def _look(
 
 def _stored(definition: Definition, index: LayerIndex, day: DayInputs) -> StoredDay:
     complete = day.complete
-    teaches = complete and day.coarse and day.period.day <= definition.training_until
+    teaches = complete and day.coarse and definition.teaches(day.period.day)
     lacking = index.missing(day)
     return StoredDay(
         period=day.period,

@@ -274,7 +274,7 @@ class Store(ABC):
         StoreError
             When the disk or the store refuses.
         """
-        temporary = work / f"file{suffix}"
+        temporary = work / f"{PurePosixPath(stem).name}{suffix}"
         try:
             write(temporary)
             flush(temporary)

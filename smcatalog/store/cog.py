@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
@@ -200,15 +200,16 @@ def read_cog(
         When the file is missing or damaged.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", NotGeoreferencedWarning)
-            with rasterio.open(path) as source:
-                r0, r1, _ = rows.indices(source.height)
-                c0, c1, _ = columns.indices(source.width)
-                window = Window(c0, r0, c1 - c0, r1 - r0)
-                stored: NDArray[Any] = source.read(
-                    list(bands) if bands is not None else None, window=window
-                )
+        with rasterio.open(path) as source:
+            # rasterio warns of it; to make an error of a warning is not for one thread among several
+            if source.transform == Affine.identity():
+                raise StoreError(f"cannot read {Path(path).name} in the store: it has no place")
+            r0, r1, _ = rows.indices(source.height)
+            c0, c1, _ = columns.indices(source.width)
+            window = Window(c0, r0, c1 - c0, r1 - r0)
+            stored: NDArray[Any] = source.read(
+                list(bands) if bands is not None else None, window=window
+            )
     except (RasterioError, NotGeoreferencedWarning) as error:
         raise StoreError(f"cannot read {Path(path).name} in the store: {error}") from error
     return stored

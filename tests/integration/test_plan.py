@@ -33,11 +33,26 @@ ELEVATION = Covariate("elevation", "D", TimeRule.STATIC)
 LST = Covariate("lst_day", "L", TimeRule.DAY)
 NDVI = Covariate("ndvi", "N", TimeRule.HOLDING, max_age_days=16)
 RAIN = Covariate("precipitation", "P", TimeRule.WINDOW_SUM, days=5)
+FILLED = Covariate("lst_day", "L", TimeRule.INTERPOLATED, within_days=4)
+RADAR = Covariate("precipitation", "P", TimeRule.CENTRED_MEAN, within_days=6)
+SMOOTH = Covariate("ndvi", "N", TimeRule.SMOOTHED, within_days=9, half_width=3, order=2)
 SHAPES = {
     "periods": {"covariates": (Covariate("swvl1", "W", TimeRule.PERIOD_MEAN), ELEVATION)},
     "days": {"step": Step.DAY, "covariates": (LST, NDVI, ELEVATION)},
     "composites": {"step": Step.DAY, "covariates": (NDVI, ELEVATION)},
     "sums": {"step": Step.DAY, "covariates": (LST, RAIN), "partitions": Partitioning.ALL},
+    "ahead": {
+        "step": Step.DAY,
+        "covariates": (FILLED, RADAR, ELEVATION),
+        "look_ahead_days": 9,
+    },
+    "smoothed": {
+        "step": Step.DAY,
+        "covariates": (LST, SMOOTH),
+        "look_ahead_days": 12,
+        "partitions": Partitioning.ALL,
+        "season": ((1, 20), (11, 1)),
+    },
     "static": {"step": Step.DAY, "covariates": (ELEVATION,)},
 }
 
@@ -239,11 +254,17 @@ def test_a_day_that_something_happened_to_is_looked_at_again(place, shape, repet
 
 
 @pytest.mark.parametrize(
-    ("shape", "source", "variable", "behind"),
-    [("days", "L", "lst_day", 0), ("sums", "P", "precipitation", 4), ("periods", "W", "swvl1", 0)],
+    ("shape", "source", "variable", "ahead", "behind"),
+    [
+        ("days", "L", "lst_day", 0, 0),
+        ("sums", "P", "precipitation", 0, 4),
+        ("periods", "W", "swvl1", 0, 0),
+        ("ahead", "L", "lst_day", 4, 4),
+        ("ahead", "P", "precipitation", 6, 6),
+    ],
 )
 def test_one_late_granule_in_a_year_makes_exactly_the_days_stale_that_read_it(
-    year, shape, source, variable, behind
+    year, shape, source, variable, ahead, behind
 ):
     if shape == "periods":
         with year.engine.begin() as connection:
@@ -253,13 +274,44 @@ def test_one_late_granule_in_a_year_makes_exactly_the_days_stale_that_read_it(
     assert open_days(year, asked) == {}
     put(year, source, variable, DAYS[200], "late")
     stale = open_days(year, asked)
-    assert sorted(stale) == DAYS[200 : 201 + behind]
+    assert sorted(stale) == DAYS[200 - ahead : 201 + behind]
     for day in stale.values():
         assert (day.state, day.cause) == (DayState.STALE, Cause.INPUTS)
         assert f"{source}-{DAYS[200]}-late" in day.granules
         assert f"{source} {variable} came: {source}-{DAYS[200]}-late" in day.reason
-    assert pretend(year, asked) == DAYS[200 : 201 + behind]
+    assert pretend(year, asked) == DAYS[200 - ahead : 201 + behind]
     assert open_days(year, asked) == {}
+
+
+def test_models_learn_nothing_from_days_that_read_beyond_the_horizon(year):
+    asked = definition("ahead", training_until=DAYS[90])
+    pretend(year, asked)
+    for day in (DAYS[91], DAYS[95]):  # read by maps up to the horizon, and by no model
+        put(year, "P", "precipitation", day, "late")
+    assert {day.cause for day in open_days(year, asked).values()} == {Cause.INPUTS}
+    pretend(year, asked)
+    put(year, "P", "precipitation", DAYS[90], "late")
+    causes = {day.cause for day in open_days(year, asked).values()}
+    assert causes == {Cause.INPUTS, Cause.MODEL}
+
+
+def test_a_day_whose_layers_ahead_are_to_come_is_provisional_and_made_again_when_they_are_there(
+    year,
+):
+    asked = definition("ahead", training_until=DAYS[90])
+    noon = datetime(2020, 7, 20, 12, tzinfo=UTC)
+    asked = replace(asked, last_day=date(2020, 7, 19))
+    (day,) = preview(year.engine, asked, date(2020, 7, 19), date(2020, 7, 19), now=noon).days
+    assert (day.status, day.closes_at) == ("provisional", datetime(2020, 7, 29, tzinfo=UTC))
+    (day,) = preview(year.engine, asked, date(2020, 7, 10), date(2020, 7, 10), now=noon).days
+    assert day.status == "final"
+
+
+def test_a_season_has_days_of_its_own_alone(year):
+    asked = definition("days", season=((12, 1), (2, 10)))
+    days = [day.day for day in preview(year.engine, asked).days]
+    assert days[:41] == DAYS[:41]
+    assert days[41] == date(2020, 12, 1)
 
 
 def test_a_late_granule_that_taught_makes_its_partition_stale_and_no_other(year):
@@ -407,7 +459,7 @@ def test_policies_and_words_are_no_part_of_the_recipe():
     asked = definition("days")
     other = replace(asked, reprocess=Reprocess.NEVER, update=Update.ALWAYS, title="Other")
     assert other.recipe_fingerprint == asked.recipe_fingerprint
-    for one in (asked, other, definition("sums"), definition("periods")):
+    for one in (asked, other, *map(definition, SHAPES)):
         assert Definition.from_dict(one.as_dict()) == one
 
 

@@ -37,7 +37,7 @@ NUMBERS = {
     "swir_1640": 6,
     "swir_2130": 7,
 }
-INDICES = {"ndwi", "lswi", "nsdsi"}
+INDICES = {"ndwi", "lswi", "nsdsi", "ndvi", "evi"}
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,16 @@ def test_snow_and_water_under_leaf_area(lai):
 def test_indices_are_those_of_the_bands(bands):
     modis.reflectance(bands)
     found = rasters(bands)
-    assert list(found) == ["ndwi", "lswi", "nsdsi", *NUMBERS]
+    assert list(found) == ["ndwi", "lswi", "nsdsi", "ndvi", "evi", *NUMBERS]
     means = {name: float(raster.values.mean()) for name, raster in found.items()}
     stored = {name: modis.BANDS[number - 1] / 10_000 for name, number in NUMBERS.items()}
-    expected = stored | {"ndwi": -2.2 / 3.8, "lswi": 0.2, "nsdsi": 0.25}
+    expected = stored | {
+        "ndwi": -2.2 / 3.8,
+        "lswi": 0.2,
+        "nsdsi": 0.25,
+        "ndvi": 0.5,
+        "evi": 0.5 / 1.525,
+    }
     assert means == pytest.approx(expected, rel=1e-5)
     assert not any(raster.quality.any() for raster in found.values())
 
@@ -290,6 +296,8 @@ def test_reflectances_come_back(land, tmp_path):
     truth["ndwi"] = indices.ndwi(truth["green"], truth["nir"])
     truth["lswi"] = indices.lswi(truth["nir"], truth["swir_1640"])
     truth["nsdsi"] = indices.nsdsi(truth["swir_1640"], truth["swir_2130"])
+    truth["ndvi"] = indices.ndvi(truth["red"], truth["nir"])
+    truth["evi"] = indices.evi(truth["red"], truth["nir"], truth["blue"])
     for name, raster in found.items():
         error = inside(on_state(raster, land) - truth[name])[~inside(land.water)]
         assert abs(error.mean()) < 0.005, name

@@ -1,12 +1,24 @@
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from inspect import signature
 
+import numpy as np
 import pytest
 
 from smcatalog.core.errors import DefinitionError, NotFoundError
 from smcatalog.core.time import Period
-from smcatalog.methods import create
-from smcatalog.products import Accept, Step, builtin_names, load_builtin, read_definition
+from smcatalog.methods import Samples, create, method_names
+from smcatalog.methods.combiners import combiner_class
+from smcatalog.products import (
+    Accept,
+    Definition,
+    Step,
+    builtin_names,
+    load_builtin,
+    read_definition,
+)
+from smcatalog.products.learners import COMBINERS, METHODS, fits
 
 GOOD = """
 name = "mine"
@@ -99,6 +111,126 @@ def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
     assert len({d.recipe_fingerprint for d in (found, *others)}) == 9
 
 
+BEST = GOOD.replace(
+    'name = "linear_regression"',
+    """name = "ensemble"
+parameters.learners = ["svr", "xgboost"]
+
+[method.parameters.options]
+folds = 4
+
+[method.parameters.parameters.svr]
+C = 3
+
+[method.parameters.grids.xgboost]
+max_depth = [3, 6]
+gamma = [0, 0.1]
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"ensemble"', '"ensembel"', r"line 28: 'method.name' must be one of .*xgboost.*, found 'ensembel'"),
+        ('"xgboost"]', '"xgbost"]', r"'method.parameters.learners' must be a list of one or more of .*xgboost"),
+        ('"xgboost"]', '"svr"]', r"'method.parameters.learners' must be a list that names each learner once"),
+        ("folds = 4", "fold = 4", r"line 32: 'method.parameters.options.fold' must be one of .*folds.*found 4"),
+        ("folds = 4", "folds = 1", r"line 32: 'method.parameters.options.folds' must be a whole number, 2 or more"),
+        ("folds = 4", "tune = 1", r"line 32: 'method.parameters.options.tune' must be true or false"),
+        ("folds = 4", 'folds_by = "cell"', r"line 32: .*folds_by' must be one of random, cells, days"),
+        ("C = 3", "c = 3", r"line 35: 'method.parameters.parameters.svr.c' must be one of C, epsilon"),
+        ("C = 3", 'C = "3"', r"line 35: 'method.parameters.parameters.svr.C' must be a number, found '3'"),
+        ("grids.xgboost]", "grids.catboost]", r"line 37: 'method.parameters.grids.catboost' must be one of svr, xgboost"),
+        ("max_depth =", "depth =", r"line 38: 'method.parameters.grids.xgboost.depth' must be one of .*max_depth"),
+        ("[3, 6]", "[3, 6.5]", r"line 38: .*max_depth' must be a list of values to choose from, each a whole number"),
+        ("[3, 6]", "[]", r"line 38: .*max_depth' must be a list of values"),
+        ("[3, 6]", "3", r"line 38: .*max_depth' must be a list of values"),
+        ("folds = 4", "[method.parameters.grids.svr]\nC = [true]", r"line 33: .*svr.C' must be a list of values to choose from, each a number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_method_is_told_line_and_key(tmp_path, old, new, said):
+    assert old in BEST
+    with pytest.raises(DefinitionError, match=said):
+        read(tmp_path, BEST.replace(old, new, 1))
+
+
+def test_methods_without_parameters_have_none(tmp_path):
+    with pytest.raises(DefinitionError, match=r"line 30: 'method.parameters.x' must be left out"):
+        read(tmp_path, GOOD + "[method.parameters]\nx = 1\n")
+
+
+def test_an_ensemble_is_read(tmp_path):
+    found = read(tmp_path, BEST)
+    assert found.method.parameters["grids"] == {"xgboost": {"max_depth": [3, 6], "gamma": [0, 0.1]}}
+    assert create(found.method.name, found.method.parameters)
+    assert Definition.from_dict(found.as_dict()) == found
+
+
+@pytest.mark.parametrize(("options", "least"), [("folds = 4", 14), ("tune = false", 8)])
+def test_the_best_of_several_learners_needs_samples_for_halves_and_folds(tmp_path, options, least):
+    text = BEST.replace("folds = 4", options).replace(
+        "[coarse]", 'partitions = "16-day"\nmin_samples = 7\n[coarse]'
+    )
+    with pytest.raises(DefinitionError, match=f"at least {least}"):
+        read(tmp_path, text)
+    parameters = read(tmp_path, BEST.replace("folds = 4", options)).method.parameters
+    rng = np.random.default_rng(0)
+    n = np.arange(least)
+    data = Samples(
+        ("a", "b"),
+        rng.random((least, 2)),
+        rng.random((least, 1)),
+        n,
+        np.datetime64("2018-08-01") + n,
+    )
+    create("ensemble", {**parameters, "learners": ["xgboost"]}).fit(data)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_what_a_definition_may_say_is_what_methods_take(name):
+    known = create(name, {}).get_params()
+    assert set(METHODS[name]) == set(known)
+    for key, value in known.items():
+        assert value is None or fits(
+            list(value) if isinstance(value, tuple) else value, METHODS[name][key]
+        )
+
+
+@pytest.mark.parametrize("name", [name for name, options in COMBINERS.items() if options])
+def test_what_a_definition_may_say_is_what_combiners_take(name):
+    known = signature(combiner_class(name)).parameters
+    assert set(COMBINERS[name]) == set(known)
+    assert all(fits(one.default, COMBINERS[name][key]) for key, one in known.items())
+
+
+def test_rao2022_is_the_papers():
+    found = load_builtin("rao2022")
+    assert [c.variable for c in found.covariates] == [
+        "lst_day", "albedo_wsa_b7", "lai", "ndwi", "lswi", "nsdsi", "ndvi", "evi", "elevation", "slope", "aspect",
+        "sand", "silt", "clay",
+    ]  # fmt: skip
+    assert found.method.parameters["learners"] == [
+        "linear_regression", "svr", "ann", "random_forest", "xgboost",
+    ]  # fmt: skip
+    assert (found.min_samples, found.partitions, found.step) == (100, "16-day", "day")
+    assert found.coarse_grid().shape == load_builtin("demo").coarse_grid().shape
+
+
+def test_the_nearest_pixel_is_a_choice_that_leaves_other_recipes_alone(tmp_path):
+    plain = read(tmp_path, GOOD)
+    assert "aggregate" not in plain.as_dict()["coarse"]
+    nearest = read(tmp_path, GOOD.replace('source = "S"', 'source = "S"\naggregate = "nearest"'))
+    assert nearest.coarse.aggregate == "nearest"
+    assert nearest.recipe_fingerprint != plain.recipe_fingerprint
+    assert Definition.from_dict(nearest.as_dict()) == nearest
+    assert Definition.from_dict(plain.as_dict()) == plain
+    with pytest.raises(
+        DefinitionError, match=r"line 14: 'coarse.aggregate' must be one of 'mean', 'nearest'"
+    ):
+        read(tmp_path, GOOD.replace('source = "S"', 'source = "S"\naggregate = "median"'))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -123,6 +255,19 @@ def test_words_and_days_do_not_make_a_new_recipe_but_all_else_does(tmp_path):
         ('grid = "M01"', 'grid = "M01"\nstep = "week"', r"line 8: 'step' must be one of 'coarse', 'day', found 'week'"),
         ('grid = "M01"', 'grid = "M01"\npartitions = "8-day"', r"line 8: 'partitions' must be one of 'all', '16-day'"),
         ('grid = "M01"', 'grid = "M01"\npartitions = "16-day"\nmin_samples = 3', r"line 9: 'min_samples' .*at least 4"),
+        ('time = "static"', 'time = "interpolated"', r"'look_ahead_days' must be a number of days, at least 15: so far ahead 'elevation' is read, found nothing"),
+        ('time = "static"', 'time = "smoothed"\nwithin_days = 61', r"line 26: 'covariates#2.within_days' must be a number from 1 to 60"),
+        ('time = "static"', 'time = "smoothed"\nhalf_width = 2\norder = 5', r"line 27: 'covariates#2.order' must be at most 4: the polynomial goes through 5 days"),
+        ('time = "static"', 'time = "interpolated"\norder = 4', r"line 26: 'covariates#2.order' must be left out, or time 'smoothed'"),
+        ('time = "static"', 'time = "static"\nwithin_days = 4', r"line 26: 'covariates#2.within_days' .*'centred_mean' or 'interpolated' or 'smoothed'"),
+        ('time = "static"', 'time = "static"\nclasses = {a = [1]}', r"line 26: 'covariates#2.classes' must be left out: elevation is not of classes"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {a = [1], b = [1, 2]}', r"line 24: 'covariates#2.classes' must be groups of classes from 0 to 11.* one group at most"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {a = [12]}', r"line 24: 'covariates#2.classes' must be groups"),
+        ('variable = "elevation"', 'variable = "land_cover_pft"\nclasses = {"A b" = [1]}', r"line 24: 'covariates#2.classes' must be groups"),
+        ('variable = "elevation"\nsource = "D"\ntime = "static"', 'variable = "zone"\nsource = "D"\ntime = "period_mean"', r"line 25: 'covariates#2.time' must be one of 'static', 'day', 'holding': zone is of classes"),
+        ('variable = "elevation"\nsource = "D"\ntime = "static"', 'variable = "vv"\nsource = "D"\ntime = "smoothed"', r"line 25: 'covariates#2.time' must be not 'smoothed': values of vv"),
+        ('grid = "M01"', 'grid = "M01"\nseason = ["04-31", "11-01"]', r"line 8: 'season' must be \[first, last\] day of the year"),
+        ('grid = "M01"', 'grid = "M01"\nday_of_year = "yes"', r"line 8: 'day_of_year' must be one of 'number', 'circle'"),
         ("[method]", "[method", r"not valid TOML"),
     ],
 )  # fmt: skip
@@ -137,6 +282,64 @@ def test_missing_files_and_products_are_named(tmp_path):
         read_definition(tmp_path / "none.toml")
     with pytest.raises(NotFoundError, match="yanco"):
         load_builtin("nowhere")
+
+
+AHEAD = GOOD.replace(
+    'time = "static"',
+    'time = "smoothed"\n\n[[covariates]]\nvariable = "vv"\nsource = "S1"\ntime = "centred_mean"\n\n'
+    '[[covariates]]\nvariable = "land_cover_pft"\nsource = "M"\ntime = "holding"\n'
+    "classes = {forest = [1, 2], crop = [7]}\n",
+).replace(
+    'grid = "M01"',
+    'grid = "M01"\nlook_ahead_days = 20\nseason = ["11-01", "02-29"]\nday_of_year = "circle"',
+    1,
+)
+
+
+def test_what_is_read_ahead_grouped_and_of_the_calendar(tmp_path):
+    found = read(tmp_path, AHEAD)
+    smooth, radar = found.covariates[1:3]
+    assert (smooth.within_days, smooth.half_width, smooth.order, smooth.ahead_days) == (
+        15,
+        5,
+        4,
+        20,
+    )
+    assert (radar.within_days, radar.ahead_days, radar.reach_days) == (6, 6, 6)
+    assert found.feature_names == (
+        *("swvl1", "elevation", "vv", "land_cover_pft_forest", "land_cover_pft_crop"),
+        *("day_of_year_sine", "day_of_year_cosine"),
+    )
+    assert found.class_features == frozenset()
+    assert (found.ahead_days, found.look_ahead_days) == (20, 20)
+    days = [date(2019, m, d) for m, d in ((10, 31), (11, 1), (12, 31), (2, 28), (3, 1))]
+    assert [found.in_season(day) for day in days] == [False, True, True, True, False]
+    assert found.teaches(date(2019, 7, 12))
+    assert not found.teaches(date(2019, 7, 13))
+    plain = json.loads(json.dumps(found.as_dict()))
+    assert Definition.from_dict(plain) == found
+    assert Definition.from_dict(plain).recipe_fingerprint == found.recipe_fingerprint
+
+
+def test_recipes_from_before_there_was_such_a_choice_stay_what_they_are(tmp_path):
+    plain = read(tmp_path, GOOD).as_dict()
+    assert not plain.keys() & {"season", "day_of_year"}
+    assert plain["covariates"][0].keys() == {
+        *("variable", "source", "time", "accept", "max_age_days"),
+    }
+
+
+def test_the_product_of_the_stack_covers_whole_cells_and_makes_its_features():
+    from ingest.world.landscape import landscape
+    from ingest.world.presets import preset
+
+    simulated = landscape(preset("stacking"), 1, 300).grid
+    found = load_builtin("stacking")
+    assert found.output_grid().name == simulated.name
+    assert found.coarse_grid().shape == tuple(n // 9 for n in simulated.shape)
+    assert found.class_features == {"zone"}
+    assert len(found.feature_names) == 15 + 3 + 1  # land cover is four features; and the zone
+    assert found.teaches(date(2019, 11, 1))
 
 
 HOURS = GOOD.replace("[coarse]", 'step = "day"\n[coarse]\nhours = [-3, 3]', 1)

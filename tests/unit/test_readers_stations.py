@@ -201,7 +201,7 @@ class TestTables:
         path = tmp_path / make.TABLE_NAME
         path.write_text("time,lat,longitude,insitu_sm\n2020-01-01,1,2,0.1\n")
         with pytest.raises(
-            RefusedInput, match="lacks the columns lon; its header is: time, lat, long"
+            RefusedInput, match="lacks the columns lon of its declaration; its header is: time, lat"
         ):
             tables.READER.identify(path, path.name)
 

@@ -32,6 +32,9 @@ class ProductInput(Base):
     reach_days: Mapped[int] = mapped_column(
         Integer, comment="Days after its end that a layer is still read"
     )
+    reach_before: Mapped[int] = mapped_column(
+        Integer, server_default="0", comment="Days before its begin that a layer is read already"
+    )
     everywhere: Mapped[bool] = mapped_column(
         server_default=false(), comment="Whether a layer may change any day"
     )

@@ -1,0 +1,254 @@
+"""What the models of a product's partitions saw as they learned: scores of all learners and importances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any, Final
+
+from smcatalog.core.errors import NotFoundError, UsageError
+from smcatalog.database.engine import transaction
+from smcatalog.database.products import product_version
+from smcatalog.database.training import model_reports
+from smcatalog.services.workspace import Workspace
+
+__all__ = ["LEARNING_SCORES", "Importance", "LearnerRow", "Learning", "draw_learning", "learning"]
+
+LEARNING_SCORES: Final = ("r", "rmse", "bias", "ubrmse")
+"""Scores that are averaged over partitions."""
+_HALVES: Final = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerRow:
+    """A learner's scores against the coarse product, averaged over partitions.
+
+    Parameters
+    ----------
+    learner : str
+        Registered name, or ``combined`` for what the combiner made of all.
+    partitions : int
+        Number of partitions that it was fitted in.
+    chosen : int
+        Partitions whose maps it makes alone.
+    train, test : mapping of str to float
+        Means of `LEARNING_SCORES` over the partitions in which they are defined.
+    """
+
+    learner: str
+    partitions: int
+    chosen: int
+    train: Mapping[str, float]
+    test: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """A feature's share in what a learner learned: mean and standard deviation over partitions.
+
+    Of a stack (``combined``) it is the share in the mean size of SHAP values (Xu et al. 2024, figure 10).
+    """
+
+    learner: str
+    feature: str
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What the models in force of a product saw as they learned.
+
+    Parameters
+    ----------
+    product : str
+        Its name.
+    version : int
+        Its version.
+    own, borrowed : tuple of str
+        Partitions with a model of their own, one for each zone where there are zones, and those whose samples
+        were too few.
+    rows : tuple of LearnerRow
+        Learners, then what was combined.
+    importances : tuple of Importance
+        Of the learners that have such a measure.
+    reports : mapping of str to mapping
+        What each own model reports, by partition.
+    """
+
+    product: str
+    version: int
+    own: tuple[str, ...]
+    borrowed: tuple[str, ...]
+    rows: tuple[LearnerRow, ...]
+    importances: tuple[Importance, ...]
+    reports: Mapping[str, Mapping[str, Any]]
+
+
+def learning(workspace: Workspace, product: str) -> Learning:
+    """Summarise what the models in force of a product's newest version saw as they learned.
+
+    Raises
+    ------
+    NotFoundError
+        When the product has no model yet, or its method fits no learners beside each other.
+    """
+
+    def find(connection: Any) -> tuple[int, list[tuple[str, bool, dict[str, Any]]]]:
+        version = product_version(connection, product)
+        return version.number, model_reports(connection, version.id)
+
+    version, models = transaction(workspace.engine, find)
+    own = {
+        name: plain
+        for period, borrowed, report in models
+        if not borrowed
+        for name, plain in _by_zone(period, report)
+    }
+    if not any(report.get("learners") for report in own.values()):
+        raise NotFoundError(
+            f"no model of {product} compares learners: produce it first, with method 'ensemble'"
+        )
+    return Learning(
+        product,
+        version,
+        tuple(own),
+        tuple(period for period, borrowed, _ in models if borrowed),
+        _rows(list(own.values())),
+        _importances(list(own.values())),
+        own,
+    )
+
+
+def _by_zone(period: str, report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the reports of a partition by name: one, or one for each of its zones."""
+    if "zones" not in report:
+        return [(period, _compared(report))]
+    return [(f"{period}, zone {zone}", _compared(one)) for zone, one in report["zones"].items()]
+
+
+def _compared(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a report with its scores by learner, and those of what was combined apart."""
+    if "scores" not in report:
+        return report
+    scores = report["scores"]
+    names = report["weights"]
+    (combined,) = scores["train"].keys() - names.keys()
+    by_learner = {
+        name: {half: scores[half].get(name) for half in _HALVES if half in scores}
+        for name in (*names, combined)
+    }
+    together = by_learner.pop(combined)
+    if report.get("shap"):
+        size = report["shap"]["mean_abs"]
+        total = sum(size.values()) or 1.0
+        together["importances"] = {name: value / total for name, value in size.items()}
+    return {**report, "learners": by_learner, "combined": together}
+
+
+def _rows(reports: Sequence[Mapping[str, Any]]) -> tuple[LearnerRow, ...]:
+    winners = [report.get("winner") for report in reports]
+    names = sorted({name for report in reports for name in report.get("learners", {})})
+    found = {
+        name: [r["learners"][name] for r in reports if name in r.get("learners", {})]
+        for name in names
+    }
+    combined = [r["combined"] if "combined" in r else _of_winner(r) for r in reports]
+    found["combined"] = [one for one in combined if one]
+    return tuple(
+        LearnerRow(name, len(scores), winners.count(name), *(_means(scores, h) for h in _HALVES))
+        for name, scores in found.items()
+        if scores
+    )
+
+
+def _of_winner(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = report.get("learners", {}).get(report.get("winner"))
+    return found
+
+
+def _means(scores: Sequence[Mapping[str, Any]], half: str) -> dict[str, float]:
+    values = {
+        name: [one[half][name] for one in scores if one.get(half, {}).get(name) is not None]
+        for name in LEARNING_SCORES
+    }
+    return {name: fmean(some) for name, some in values.items() if some}
+
+
+def _importances(reports: Sequence[Mapping[str, Any]]) -> tuple[Importance, ...]:
+    shares: dict[tuple[str, str], list[float]] = {}
+    for report in reports:
+        compared = dict(report.get("learners", {}))
+        if "combined" in report:
+            compared["combined"] = report["combined"]
+        for learner, one in compared.items():
+            for feature, share in (one.get("importances") or {}).items():
+                shares.setdefault((learner, feature), []).append(share)
+    return tuple(
+        Importance(learner, feature, fmean(some), pstdev(some))
+        for (learner, feature), some in shares.items()
+    )
+
+
+def draw_learning(found: Learning, folder: Path) -> list[Path]:
+    """Draw the learners' R and RMSE by partition and their importances (Rao et al. 2022, figures 4, 5, 13).
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``r.png``, ``rmse.png`` and ``importances.png``; it is made if it is not there.
+
+    Raises
+    ------
+    UsageError
+        When matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as error:
+        raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    learners = [row.learner for row in found.rows if row.learner != "combined"]
+    for score, title in (("r", "R"), ("rmse", "RMSE, m³ m⁻³")):
+        figure = Figure(figsize=(10, 6), dpi=120, layout=ConstrainedLayoutEngine())
+        for place, half in zip(figure.subplots(2, 1, sharex=True), _HALVES, strict=True):
+            for name in learners:
+                values = [
+                    (found.reports[period].get("learners", {}).get(name, {}).get(half) or {}).get(
+                        score
+                    )
+                    for period in found.own
+                ]
+                place.plot(found.own, values, marker=".", linewidth=1, label=name)
+            place.set_ylabel(title)
+            place.set_title(f"{found.product} version {found.version}, {half}", loc="left")
+            place.grid(alpha=0.3)
+        place.tick_params(axis="x", rotation=90)
+        place.set_xlabel("partition")
+        figure.legend(*place.get_legend_handles_labels(), loc="outside right center")
+        made.append(folder / f"{score}.png")
+        figure.savefig(made[-1])
+    made.append(folder / "importances.png")
+    _draw_importances(
+        found, Figure(figsize=(10, 5), dpi=120, layout=ConstrainedLayoutEngine()), made[-1]
+    )
+    return made
+
+
+def _draw_importances(found: Learning, figure: Any, path: Path) -> None:
+    learners = list(dict.fromkeys(one.learner for one in found.importances))
+    places = figure.subplots(1, max(len(learners), 1), squeeze=False)[0]
+    for place, learner in zip(places, learners, strict=False):
+        ranked = sorted(
+            (one for one in found.importances if one.learner == learner), key=lambda one: one.mean
+        )
+        names = [one.feature for one in ranked]
+        means, spreads = [one.mean for one in ranked], [one.spread for one in ranked]
+        place.barh(names, means, xerr=spreads, color="#1f6fb4", error_kw={"linewidth": 1})
+        place.set_title(learner, loc="left")
+        place.set_xlabel("share")
+    figure.savefig(path)
