@@ -15,6 +15,9 @@ from smcatalog.methods.averaging.experiments import (
 from smcatalog.methods.averaging.importance import explain_predictors, shap_values
 from smcatalog.methods.averaging.settings import ForestSettings, LearnerSettings
 
+# what they test takes half a minute to compile
+pytestmark = pytest.mark.long
+
 SMALL = LearnerSettings(ForestSettings(trees=10))
 NAMES = ("ndvi", "lst", "elevation")
 

@@ -20,6 +20,9 @@ from smcatalog.methods.averaging.settings import (
 from smcatalog.methods.averaging.tuning import cross_validated, tune
 from smcatalog.methods.averaging.windows import adaptive_windows
 
+# what they test takes half a minute to compile
+pytestmark = pytest.mark.long
+
 FREE = (-np.inf, np.inf)
 
 
