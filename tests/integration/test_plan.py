@@ -222,14 +222,15 @@ def settled(place):
 def test_a_day_that_something_happened_to_is_looked_at_again(place, shape, repetitions):
     """What is open is what is not current of all days, though days once done are not looked at."""
     dice = random.Random(f"open {shape}")
-    asked = definition(shape)
+    asked = definition(shape, training_until=make.FIRST + timedelta(days=40))
     with place.engine.begin() as connection:
         days = [Period.of_day(make.FIRST + timedelta(days=n)) for n in range(60)]
         plans.put_layer(connection, "D", "elevation", None)
         for source, variable in SERIES:
             plans.put_layers(connection, source, variable, days)
         plans.put_layers(connection, "C", "sm", days[::2])
-        plans.put_layers(connection, "N", "ndvi", [Period.of_days(days[0].day, days[15].day)])
+        composites = [Period.of_days(d.day, d.day + timedelta(days=15)) for d in days[::16]]
+        plans.put_layers(connection, "N", "ndvi", composites)
     pretend(place, asked)
     transaction(place.engine, lambda c: make_plan(c, asked, open_only=True))
     assert settled(place) > 0  # days were set aside
