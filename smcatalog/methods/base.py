@@ -184,7 +184,7 @@ class Method(ABC):
         """What was seen while it learned, as plain values: kept beside the model for people and figures."""
         return {}
 
-    def tuned(self) -> Method:
+    def tuned(self) -> Self:
         """Return an unfitted method that has what this one chose as it learned, and chooses no more.
 
         That is what is fitted again to score with samples left out; choosing anew each time would take as

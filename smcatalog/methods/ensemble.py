@@ -117,7 +117,7 @@ class Ensemble(Method):
         """What was seen while it learned."""
         return self.combiner_.report
 
-    def tuned(self) -> Method:
+    def tuned(self) -> Self:
         """Return the same with the learners that predict alone, their parameters given."""
         chosen = self.combiner_.chosen
         fresh = super().tuned()

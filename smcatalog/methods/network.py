@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from smcatalog.core.errors import StoreError
-from smcatalog.methods.residuals import ResidualMethod, Standard, permutation_importances
+from smcatalog.methods.residuals import ShuffledMethod, Standard
 from smcatalog.methods.splits import part
 from smcatalog.methods.values import Matrix, Samples
 
@@ -43,7 +43,7 @@ class _Network:
         return self.target.back(values)
 
 
-class NeuralNetwork(ResidualMethod):
+class NeuralNetwork(ShuffledMethod):
     """Feed-forward network, rectified linear units, Adam; features and targets standardised.
 
     It stops early: the weights are those of the epoch with the smallest error on whole coarse cells that
@@ -79,7 +79,6 @@ class NeuralNetwork(ResidualMethod):
     suffix: ClassVar[str] = ".json"
 
     model_: _Network
-    importances_: list[float] | None
 
     def __init__(
         self,
@@ -106,24 +105,9 @@ class NeuralNetwork(ResidualMethod):
         self.random_state = random_state
 
     @property
-    def importances(self) -> dict[str, float]:
-        """Share of each feature in the error that shuffling them brings."""
-        return (
-            dict(zip(self.feature_names_, self.importances_, strict=True))
-            if self.importances_
-            else {}
-        )
-
-    @property
     def report(self) -> dict[str, Any]:
         """How many passes over the samples it took."""
         return {"epochs": self.model_.epochs}
-
-    def _measure(self, samples: Samples) -> None:
-        rows, seed = self.importance_rows, self.random_state
-        self.importances_ = (
-            permutation_importances(self, samples, rows, seed).tolist() if rows else None
-        )
 
     def _learn(self, samples: Samples) -> _Network:
         rng = np.random.RandomState(self.random_state)
@@ -181,7 +165,7 @@ class NeuralNetwork(ResidualMethod):
         content = {
             **self._basics(),
             "method": self.name,
-            "importances": self.importances_,
+            "importances": None if self.importances_ is None else self.importances_.tolist(),
             "feature_standard": [model.features.centre.tolist(), model.features.scale.tolist()],
             "target_standard": [model.target.centre.tolist(), model.target.scale.tolist()],
             "weights": [each.tolist() for each in model.weights],
@@ -208,7 +192,8 @@ class NeuralNetwork(ResidualMethod):
         parameters = content["parameters"]
         method = cls(**{**parameters, "hidden": tuple(parameters["hidden"])})
         method._restore(content)
-        method.importances_ = content["importances"]
+        kept = content["importances"]
+        method.importances_ = None if kept is None else np.array(kept)
         features, target = (
             Standard.of(*map(np.array, content[name]))
             for name in ("feature_standard", "target_standard")

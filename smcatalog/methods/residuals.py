@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from smcatalog.methods.base import Method
 from smcatalog.methods.splits import FoldsBy, fold_numbers, part
 from smcatalog.methods.values import Matrix, Samples
 
-__all__ = ["ResidualMethod", "Standard", "permutation_importances", "shares"]
+__all__ = ["ResidualMethod", "ShuffledMethod", "Standard", "permutation_importances", "shares"]
 
 
 class Standard:
@@ -77,10 +77,9 @@ class ResidualMethod(Method):
         """Number of depths that the fitted method predicts."""
         return len(self.residual_)
 
-    def bare(self) -> ResidualMethod:
+    def bare(self) -> Self:
         """Return an unfitted one that learns the same mean and measures neither residuals nor importances."""
         fresh = self.tuned()
-        assert isinstance(fresh, ResidualMethod)  # noqa: S101 - a clone is of the same class
         extras = {"folds": 0, "importance_rows": 0}
         fresh.set_params(**{k: v for k, v in extras.items() if k in fresh.get_params()})
         return fresh
@@ -137,6 +136,32 @@ class ResidualMethod(Method):
         self.lower_, self.upper_, self.residual_ = (
             np.array(content[name], np.float64) for name in ("lower", "upper", "residual")
         )
+
+
+class ShuffledMethod(ResidualMethod):
+    """A residual method that has no measure of importance of its own: features are shuffled instead.
+
+    Subclasses have the parameter ``importance_rows`` too: samples that they are measured on; 0 for none.
+
+    Attributes
+    ----------
+    importances_ : ndarray of float64, shape (p,), or None
+        See `permutation_importances`.
+    """
+
+    importance_rows: int
+    importances_: Matrix | None
+
+    @property
+    def importances(self) -> dict[str, float]:
+        """Share of each feature in the error that shuffling them brings."""
+        if self.importances_ is None:
+            return {}
+        return dict(zip(self.feature_names_, self.importances_.tolist(), strict=True))
+
+    def _measure(self, samples: Samples) -> None:
+        rows, seed = self.importance_rows, self.random_state
+        self.importances_ = permutation_importances(self, samples, rows, seed) if rows else None
 
 
 def permutation_importances(method: Method, samples: Samples, rows: int, seed: int) -> Matrix:

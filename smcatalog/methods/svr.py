@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.svm import SVR
 
 from smcatalog.core.errors import StoreError
-from smcatalog.methods.residuals import ResidualMethod, Standard, permutation_importances
+from smcatalog.methods.residuals import ShuffledMethod, Standard
 from smcatalog.methods.values import Matrix, Samples
 
 __all__ = ["SupportVector"]
@@ -63,7 +63,7 @@ class _Machines:
     depths: list[_Machine]
 
 
-class SupportVector(ResidualMethod):
+class SupportVector(ShuffledMethod):
     """ε-support vector regression with a Gaussian kernel, features and target standardised.
 
     The kernel's width is ``gamma`` / p for p standardised features: 1 is what scikit-learn calls ``scale``.
@@ -91,7 +91,6 @@ class SupportVector(ResidualMethod):
     suffix: ClassVar[str] = ".npz"
 
     model_: _Machines
-    importances_: Matrix | None
 
     def __init__(
         self,
@@ -110,18 +109,6 @@ class SupportVector(ResidualMethod):
         self.importance_rows = importance_rows
         self.folds = folds
         self.random_state = random_state
-
-    @property
-    def importances(self) -> dict[str, float]:
-        """Share of each feature in the error that shuffling them brings."""
-        if self.importances_ is None:
-            return {}
-        return dict(zip(self.feature_names_, self.importances_.tolist(), strict=True))
-
-    def _measure(self, samples: Samples) -> None:
-        rows, seed = self.importance_rows, self.random_state
-        found = permutation_importances(self, samples, rows, seed) if rows else None
-        self.importances_ = found
 
     def _learn(self, samples: Samples) -> _Machines:
         features, target = Standard(samples.features), Standard(samples.target)
