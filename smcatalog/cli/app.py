@@ -14,6 +14,7 @@ from smcatalog.cli import (
     announcements,
     data,
     database,
+    experiments,
     granules,
     maps,
     nightly,
@@ -70,7 +71,7 @@ app.add_typer(work.jobs_app, name="jobs")
 app.add_typer(granules.app, name="granules")
 app.add_typer(maps.app, name="maps")
 app.add_typer(announcements.app, name="announcements")
-for module in (simulate, acquire, data, results, work, nightly, status, upkeep):
+for module in (simulate, acquire, data, results, experiments, work, nightly, status, upkeep):
     module.register(app)
 
 

@@ -48,6 +48,13 @@ class Method(ABC):
     """Type in which `_predict` is given the features of a map; a method that brings them to single
     itself says so and they stay what they are."""
 
+    most_depths: ClassVar[int | None] = None
+    """How many depths it learns at most; None for any number."""
+
+    whole_blocks: ClassVar[bool] = False
+    """Whether `_predict_at` is given all pixels of a block at once: a method with work of its own for each
+    coarse cell would do it again for every part of the cell."""
+
     lower_bound: ClassVar[float] = 0.0
     upper_bound: ClassVar[float] = 0.6
     """Physical range that predictions are clipped to [m³ m⁻³]: from dry to the porosity of clay."""
@@ -92,6 +99,9 @@ class Method(ABC):
         n, p = samples.features.shape
         if n < 2 * p:
             raise UsageError(f"{n} samples are too few for {p} features: at least {2 * p}")
+        if self.most_depths is not None and samples.target.shape[1] > self.most_depths:
+            one = "one depth" if self.most_depths == 1 else f"{self.most_depths} depths"
+            raise UsageError(f"method '{self.name}' learns {one}, got {samples.target.shape[1]}")
         self.feature_names_ = samples.names
         self.lower_ = samples.features.min(axis=0)
         self.upper_ = samples.features.max(axis=0)
@@ -123,12 +133,14 @@ class Method(ABC):
         # means and uncertainties are made in place: a map is large and its blocks follow each other
         mean = np.full((self.n_depths, rows * columns), np.nan, np.float32)
         uncertainty = np.full_like(mean, np.nan)
-        for i in range(0, len(valid), _ROWS_AT_ONCE):
-            chosen: Any = valid[i : i + _ROWS_AT_ONCE]
+        cells = None if covariates.cells is None else covariates.cells.ravel()
+        at_once = max(len(valid), 1) if self.whole_blocks else _ROWS_AT_ONCE
+        for i in range(0, len(valid), at_once):
+            chosen: Any = valid[i : i + at_once]
             if chosen[-1] - chosen[0] == len(chosen) - 1:
                 chosen = slice(chosen[0], chosen[-1] + 1)  # without gaps nothing is gathered
             features: Any = np.ascontiguousarray(flat[:, chosen].T, self.precision)
-            found, spread = self._predict(features)
+            found, spread = self._predict_at(features, None if cells is None else cells[chosen])
             mean[:, chosen] = np.clip(found, self.lower_bound, self.upper_bound).T
             uncertainty[:, chosen] = spread.T
         quality = covariates.quality.ravel() | np.where(
@@ -145,6 +157,38 @@ class Method(ABC):
         """Return the means [m³ m⁻³], shape (n, d), for a matrix of features, shape (n, p)."""
         clipped: Matrix = np.clip(self._predict(features)[0], self.lower_bound, self.upper_bound)
         return clipped
+
+    def around(self, near: Samples | None, day: np.datetime64) -> Method:  # noqa: ARG002 - for those that need it
+        """Return the method as it predicts on a day.
+
+        Most learn a relation that holds everywhere and are what they are. A method whose relation is that of the
+        surroundings of a place and day gets the samples of the days around it; the fitted method stays as it is.
+
+        Parameters
+        ----------
+        near : Samples or None
+            Of the days that the method's window reaches (`smcatalog.products.windows`); None where there is none.
+        day : datetime64[D]
+            The map's.
+        """
+        return self
+
+    def left_out(self, samples: Samples) -> dict[str, Matrix] | None:  # noqa: ARG002 - for those that need it
+        """Return estimates at samples by what was left out, where the method knows itself how to leave out.
+
+        None for most: who scores them fits them again to the rest.
+
+        Parameters
+        ----------
+        samples : Samples
+            Those it was fitted to.
+
+        Returns
+        -------
+        dict of ndarray of float64, shape (n, d), or None
+            By name of the split, ``train`` for none; NaN where a sample is not scored.
+        """
+        return None
 
     def estimate(self, features: Matrix) -> tuple[Matrix, Matrix]:
         """Return mean and standard uncertainty [m³ m⁻³], both (n, d), of features (n, p), clipped to no range.
@@ -199,6 +243,14 @@ class Method(ABC):
     @abstractmethod
     def _predict(self, features: Matrix) -> tuple[Matrix, Matrix]:
         """Return mean and standard uncertainty, both of shape (n, d)."""
+
+    def _predict_at(
+        self,
+        features: Matrix,
+        cells: NDArray[np.int64] | None,  # noqa: ARG002 - for those that need it
+    ) -> tuple[Matrix, Matrix]:
+        """Return the same at pixels in coarse cells whose numbers are given, shape (n,)."""
+        return self._predict(features)
 
     @abstractmethod
     def save(self, path: Path) -> None:

@@ -52,7 +52,11 @@ _METHODS: Final[dict[str, _Entry]] = {
     "lightgbm": _Entry("lgbm", "LightGBM", 1),
     "catboost": _Entry("cat", "CatBoost", 1),
     "ensemble": _Entry("ensemble", "Ensemble", 1),
+    "bayesian_model_averaging": _Entry("averaging.method", "BayesianModelAveraging", 1),
 }
+
+_COMPOSED: Final = frozenset({"ensemble", "bayesian_model_averaging"})
+"""Methods that have learners of their own."""
 
 
 def method_names() -> list[str]:
@@ -62,7 +66,7 @@ def method_names() -> list[str]:
 
 def learner_names() -> list[str]:
     """Return the names of the methods that are single learners."""
-    return [name for name in method_names() if name != "ensemble"]
+    return [name for name in method_names() if name not in _COMPOSED]
 
 
 def _entry(name: str) -> _Entry:

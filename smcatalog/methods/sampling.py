@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from smcatalog.core.errors import UsageError
 from smcatalog.core.grids import Grid
 from smcatalog.core.variables import VARIABLES, Averaging
+from smcatalog.methods.cells import cell_numbers
 from smcatalog.methods.values import Covariates, Samples
 from smcatalog.resample import cell_index
 from smcatalog.resample.averaging import components, recombined
+from smcatalog.resample.convolution import convolution
 from smcatalog.resample.geometry import fractional_coordinates
 
 __all__ = [
     "CellMeans",
+    "cell_convolutions",
     "cell_means",
     "cell_values",
     "join_blocks",
@@ -140,6 +143,16 @@ def cell_values(covariates: Covariates, fine: Grid, coarse: Grid) -> CellMeans:
     return CellMeans(covariates.names, values, np.isfinite(values[0]).astype(np.float64))
 
 
+def cell_convolutions(covariates: Covariates, fine: Grid, coarse: Grid) -> CellMeans:
+    """Bring the covariates of a block to coarse cells by cubic convolution, as Liu et al. (2024) do.
+
+    Only pixels with all covariates count; coverage is their weight, of a block perhaps below 0.
+    """
+    weights = convolution(fine, coarse)
+    means = [weights.mean(part) for part in _parts(covariates)]
+    return CellMeans(covariates.names, np.stack([m.mean for m in means]), means[0].coverage)
+
+
 def join_blocks(parts: Sequence[CellMeans]) -> CellMeans:
     """Put the means of blocks that do not overlap together.
 
@@ -155,7 +168,7 @@ def join_blocks(parts: Sequence[CellMeans]) -> CellMeans:
     total = np.zeros(parts[0].parts.shape)
     coverage = np.zeros(parts[0].coverage.shape)
     for part in parts:
-        total += np.where(part.coverage > 0, part.parts, 0.0) * part.coverage
+        total += np.where(part.coverage != 0, part.parts, 0.0) * part.coverage
         coverage += part.coverage
     values = np.full(total.shape, np.nan)
     np.divide(total, coverage, out=values, where=coverage > 0)
@@ -201,13 +214,11 @@ def samples_of(
     enough = (means.coverage >= min_coverage) & np.isfinite(values).all(axis=0)
     used = np.flatnonzero((enough & np.isfinite(target)).ravel())
     features = np.stack([value.ravel()[used] for value in values], axis=1)
-    rows, columns = np.divmod(used, coarse.shape[1])
-    groups = (coarse.row + rows) * 100_000 + coarse.column + columns  # unique on the whole grid
     return Samples(
         names=means.names,
         features=features,
         target=target.astype(np.float64).ravel()[used][:, np.newaxis],
-        groups=groups.astype(np.int64),
+        groups=cell_numbers(coarse).ravel()[used],
         days=np.full(len(used), np.datetime64(day, "D")),
     )
 

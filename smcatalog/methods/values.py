@@ -10,9 +10,79 @@ from numpy.typing import NDArray
 from smcatalog.core.errors import UsageError
 from smcatalog.core.fingerprint import fingerprint, hash_array
 
-__all__ = ["Covariates", "Matrix", "Prediction", "Samples"]
+__all__ = ["Covariates", "InSitu", "Matrix", "Prediction", "Samples"]
 
 Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InSitu:
+    """What stations observed, and the features at their pixels.
+
+    Parameters
+    ----------
+    features : ndarray of float64, shape (n, p)
+        At the fine scale, in the order of the samples'; finite.
+    observed : ndarray of float64, shape (n,)
+        Daily means [m³ m⁻³]; finite.
+    groups : ndarray of int64, shape (n,)
+        Coarse cell that holds each station, numbered as the samples' are.
+    days : ndarray of datetime64[D], shape (n,)
+    stations : ndarray of int64, shape (n,)
+        Place of each row's station in ``names``.
+    names : tuple of str
+        Stations, as ``network/station``.
+    """
+
+    features: Matrix
+    observed: Matrix
+    groups: NDArray[np.int64]
+    days: NDArray[np.datetime64]
+    stations: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.observed)
+        lengths = {len(self.features), len(self.groups), len(self.days), len(self.stations)}
+        if self.features.ndim != 2 or lengths != {n}:  # noqa: PLR2004
+            raise UsageError(
+                "observations need features (n, p) and n values, groups, days, stations"
+            )
+        if not (np.isfinite(self.features).all() and np.isfinite(self.observed).all()):
+            raise UsageError("observations must be finite: leave incomplete ones out")
+
+    def __len__(self) -> int:
+        """Return the number of observations."""
+        return len(self.observed)
+
+    def part(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> InSitu:
+        """Return some of the observations."""
+        return InSitu(
+            self.features[rows],
+            self.observed[rows],
+            self.groups[rows],
+            self.days[rows],
+            self.stations[rows],
+            self.names,
+        )
+
+    @property
+    def networks(self) -> NDArray[np.str_]:
+        """Network of each row's station, shape (n,)."""
+        names = np.array([name.partition("/")[0] for name in self.names] or [""])
+        return names[self.stations]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that they hold."""
+        arrays = (
+            self.features,
+            self.observed,
+            self.groups,
+            self.days.astype(np.int64),
+            self.stations,
+        )
+        return fingerprint([list(self.names), *(hash_array(array) for array in arrays)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +101,8 @@ class Samples:
         Coarse cell of each sample, for splits by place.
     days : ndarray of datetime64[D], shape (n,)
         Day of each sample, for splits by time.
+    in_situ : InSitu, optional
+        Observations of stations, for methods that learn from them too.
     """
 
     names: tuple[str, ...]
@@ -38,6 +110,7 @@ class Samples:
     target: Matrix
     groups: NDArray[np.int64]
     days: NDArray[np.datetime64]
+    in_situ: InSitu | None = None
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -59,7 +132,10 @@ class Samples:
     def fingerprint(self) -> str:
         """SHA-256 of all that the samples hold."""
         arrays = (self.features, self.target, self.groups, self.days.astype(np.int64))
-        return fingerprint([list(self.names), *(hash_array(array) for array in arrays)])
+        content = [list(self.names), *(hash_array(array) for array in arrays)]
+        if self.in_situ is not None:
+            content.append(self.in_situ.fingerprint)
+        return fingerprint(content)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +150,14 @@ class Covariates:
         In canonical units; NaN where there is none.
     quality : ndarray of uint16, shape (rows, columns)
         `Quality` bits that the covariates bring along.
+    cells : ndarray of int64, shape (rows, columns), optional
+        Number of the coarse cell that holds each pixel, for methods whose estimate depends on it.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
     quality: NDArray[np.uint16]
+    cells: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

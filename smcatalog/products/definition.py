@@ -15,6 +15,7 @@ from smcatalog.core.time import Period, utc_midnight
 from smcatalog.core.variables import Kind, variable
 from smcatalog.products.covariates import Accept, Covariate, TimeRule
 from smcatalog.products.partitions import Partitioning, partition_span
+from smcatalog.products.windows import window_days
 
 __all__ = [
     "Accept",
@@ -23,6 +24,7 @@ __all__ = [
     "Covariate",
     "DayOfYear",
     "Definition",
+    "InSituChoice",
     "MethodChoice",
     "Reprocess",
     "Step",
@@ -61,6 +63,8 @@ class Aggregate(StrEnum):
     """Means of the cell's pixels."""
     NEAREST = "nearest"
     """Those of the pixel nearest to the cell's centre, as Rao et al. (2022) resample."""
+    CUBIC = "cubic"
+    """Cubic convolution of the pixels around, as Liu et al. (2024) resample."""
 
 
 class Reprocess(StrEnum):
@@ -120,6 +124,23 @@ class Coarse:
 
 
 @dataclass(frozen=True, slots=True)
+class InSituChoice:
+    """Observations of stations that a method learns from, besides the coarse product.
+
+    Parameters
+    ----------
+    first_day, last_day : date
+        Of the observations, both included; not after the training horizon.
+    networks : tuple of str
+        Only these; all where it is empty.
+    """
+
+    first_day: date
+    last_day: date
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MethodChoice:
     """A registered method and its parameters."""
 
@@ -130,8 +151,14 @@ class MethodChoice:
 _LATER_COARSE: Final[dict[str, Any]] = {"hours": None, "aggregate": Aggregate.MEAN}
 _LATER: Final[dict[str, Any]] = {
     "season": None, "day_of_year": None, "reprocess": Reprocess.ALWAYS, "update": Update.CLOSING,
+    "in_situ": None,
 }  # fmt: skip
 """Likewise of the coarse product and of the whole."""
+
+
+def _in_situ(plain: Mapping[str, Any]) -> InSituChoice:
+    first, last = (date.fromisoformat(plain[name]) for name in ("first_day", "last_day"))
+    return InSituChoice(first, last, tuple(plain["networks"]))
 
 
 def _leave_out(plain: dict[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -186,6 +213,8 @@ class Definition:
         be the later one. None: all the year.
     day_of_year : DayOfYear or None
         Whether and how the day of the year is a feature, after those of the covariates.
+    in_situ : InSituChoice or None
+        Observations that the method learns from besides the coarse product.
     """
 
     name: str
@@ -210,6 +239,12 @@ class Definition:
     update: Update = Update.CLOSING
     season: tuple[tuple[int, int], tuple[int, int]] | None = None
     day_of_year: DayOfYear | None = None
+    in_situ: InSituChoice | None = None
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """How many days before and after its own a map's method learns from; None where it learns nothing then."""
+        return window_days(self.method.name, self.method.parameters)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -232,8 +267,15 @@ class Definition:
 
     @property
     def ahead_days(self) -> int:
-        """How many days after its own a map reads covariates of."""
-        return max((covariate.ahead_days for covariate in self.covariates), default=0)
+        """How many days after its own a map reads layers of."""
+        ahead = max((covariate.ahead_days for covariate in self.covariates), default=0)
+        return ahead + (self.window or (0, 0))[1]
+
+    @property
+    def reach_days(self) -> int:
+        """How many days before its own a map reads layers of."""
+        back = max((covariate.reach_days for covariate in self.covariates), default=0)
+        return back + (self.window or (0, 0))[0]
 
     def in_season(self, day: date) -> bool:
         """Say whether a day of the year has maps."""
@@ -261,6 +303,10 @@ class Definition:
         for name in ("first_day", "last_day", "training_until"):
             day: date | None = plain[name]
             plain[name] = day and day.isoformat()
+        if self.in_situ is not None:
+            for name in ("first_day", "last_day"):
+                plain["in_situ"][name] = plain["in_situ"][name].isoformat()
+            plain["in_situ"]["networks"] = list(self.in_situ.networks)
         plain["bbox"] = list(self.bbox)
         # recipes from before there was a choice stay what they are
         _leave_out(plain, _LATER)
@@ -289,6 +335,7 @@ class Definition:
             for c in plain["covariates"]
         )
         last, season, calendar = (plain.get(k) for k in ("last_day", "season", "day_of_year"))
+        stations = plain.get("in_situ")
         known: dict[str, Any] = {
             **plain,
             "bbox": tuple(plain["bbox"]),
@@ -305,6 +352,7 @@ class Definition:
             "update": Update(plain.get("update", Update.CLOSING)),
             "season": tuple(map(tuple, season)) if season else None,
             "day_of_year": DayOfYear(calendar) if calendar else None,
+            "in_situ": _in_situ(stations) if stations else None,
         }
         return cls(**known)
 

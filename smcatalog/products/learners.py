@@ -12,8 +12,19 @@ from typing import Any, Final
 
 from smcatalog.products.definition import MethodChoice
 from smcatalog.products.tables import Table
+from smcatalog.products.windows import AVERAGING
 
-__all__ = ["COMBINERS", "ENSEMBLE", "METHODS", "fits", "least_samples", "read_method"]
+__all__ = [
+    "COMBINERS",
+    "ENSEMBLE",
+    "LOCAL",
+    "METHODS",
+    "WEIGHTS",
+    "WINDOWS",
+    "fits",
+    "least_samples",
+    "read_method",
+]
 
 ENSEMBLE: Final = "ensemble"
 """The method that has learners of its own."""
@@ -53,6 +64,11 @@ METHODS: Final[dict[str, dict[str, type]]] = {
         "learners": list, "combine": str, "options": dict, "parameters": dict, "grids": dict,
         "random_state": int, "zones": str, "zone_min_samples": int, "zone_learners": dict,
     },
+    AVERAGING: {
+        "windows": dict, "settings": dict, "grids": dict, "tuned_windows": int, "tune_folds": int, "zones": int,
+        "seasons": int, "estimator": str, "zone_least": int, "bias_correction": bool, "common_variance": bool,
+        "prior": dict, "chains": dict, "scored_days": int, "random_state": int,
+    },
 }  # fmt: skip
 """Parameters of each method, and of what kind they are."""
 
@@ -67,6 +83,28 @@ COMBINERS: Final[dict[str, dict[str, type]]] = {
     },
 }  # fmt: skip
 """Options of each combiner."""
+
+WINDOWS: Final[dict[str, type]] = {
+    "first_side": int, "last_side": int, "side_step": int, "first_days": int, "last_days": int,
+    "per_predictor": int, "fewest": int, "order": str, "past_only": bool,
+}  # fmt: skip
+"""How windows in space and time grow."""
+
+LOCAL: Final[dict[str, dict[str, type]]] = {
+    "forest": {"trees": int, "tries": int, "least": int},
+    "linear": {"ridge": float},
+    "support": {"cost": float, "tube": float, "width": float, "tolerance": float, "steps": int},
+    "boosting": {
+        "rounds": int, "depth": int, "rate": float, "shrink": float, "least_gain": float, "least_weight": float,
+    },
+}  # fmt: skip
+"""Hyperparameters of the learners in such windows."""
+
+WEIGHTS: Final[dict[str, dict[str, type]]] = {
+    "prior": {"concentration": float, "shape": float, "scale": float},
+    "chains": {"chains": int, "draws": int, "warm_up": int},
+}
+"""How their weights are learned."""
 
 _KINDS: Final[Mapping[type, str]] = {
     int: "a whole number",
@@ -120,6 +158,8 @@ def read_method(table: Table) -> MethodChoice:
     _check_kinds(inside, METHODS[name])
     if name == ENSEMBLE:
         _check_ensemble(inside)
+    if name == AVERAGING:
+        _check_averaging(inside)
     return MethodChoice(name, parameters)
 
 
@@ -134,9 +174,10 @@ def _check_kinds(table: Table, known: Mapping[str, type]) -> None:
 
 def _check_ensemble(table: Table) -> None:
     """Check learners, what combines them, and each learner's parameters and grid."""
-    one_of = ", ".join(name for name in METHODS if name != ENSEMBLE)
+    alone = [name for name in METHODS if name not in {ENSEMBLE, AVERAGING}]
+    one_of = ", ".join(alone)
     learners = table.get("learners", list, f"a list of learners: {one_of}")
-    if not learners or any(n == ENSEMBLE or n not in METHODS for n in learners):
+    if not learners or any(n not in alone for n in learners):
         raise table.error("learners", f"a list of one or more of {one_of}")
     if len(set(learners)) != len(learners):
         raise table.error("learners", "a list that names each learner once")
@@ -158,6 +199,45 @@ def _check_ensemble(table: Table) -> None:
                 _check_grid(given, METHODS[name])
 
 
+def _check_averaging(table: Table) -> None:
+    """Check windows, hyperparameters of the local learners, and how their weights are learned."""
+    if "windows" in table.values:
+        _check_windows(table.table("windows"))
+    for key, check in (("settings", _check_kinds), ("grids", _check_grid)):
+        if key in table.values:
+            by_learner = table.table(key)
+            by_learner.check_keys(LOCAL)
+            for name in by_learner.values:
+                check(by_learner.table(name), LOCAL[name])
+    for key, known in WEIGHTS.items():
+        if key in table.values:
+            _check_kinds(table.table(key), known)
+    if table.values.get("estimator", "em") not in {"em", "mcmc"}:
+        raise table.error("estimator", "one of em, mcmc")
+    seasons = table.values.get("seasons", 4)
+    if seasons < 1 or 12 % seasons:
+        raise table.error("seasons", "1, 2, 3, 4, 6 or 12")
+    least_of = {"zones": 1, "tuned_windows": 1, "tune_folds": 2, "zone_least": 1, "scored_days": 1}
+    _check_least(table, least_of)
+
+
+def _check_least(table: Table, least_of: Mapping[str, int]) -> None:
+    for key, least in least_of.items():
+        if table.values.get(key, least) < least:
+            raise table.error(key, f"a whole number, {least} or more")
+
+
+def _check_windows(table: Table) -> None:
+    _check_kinds(table, WINDOWS)
+    orders = ("alternate", "space", "time", "volume")
+    if table.values.get("order", orders[0]) not in orders:
+        raise table.error("order", f"one of {', '.join(orders)}")
+    for part, (shortest, longest) in {"side": (3, 5), "days": (1, 3)}.items():
+        first = table.values.get(f"first_{part}", shortest)
+        if not 1 <= first <= table.values.get(f"last_{part}", longest):
+            raise table.error(f"last_{part}", f"a whole number, not below first_{part} ({first})")
+
+
 def _check_options(table: Table, known: Mapping[str, type]) -> None:
     _check_kinds(table, known)
     choices = {
@@ -174,9 +254,7 @@ def _check_options(table: Table, known: Mapping[str, type]) -> None:
     }  # fmt: skip
     if not 0 < table.values.get("test_share", 0.3) < 1:
         raise table.error("test_share", "a share between 0 and 1")
-    for key, least in least_of.items():
-        if table.values.get(key, least) < least:
-            raise table.error(key, f"a whole number, {least} or more")
+    _check_least(table, least_of)
 
 
 def _check_grid(table: Table, known: Mapping[str, type]) -> None:

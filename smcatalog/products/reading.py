@@ -20,6 +20,8 @@ from smcatalog.products.definition import (
     Covariate,
     DayOfYear,
     Definition,
+    InSituChoice,
+    MethodChoice,
     Reprocess,
     Step,
     Update,
@@ -27,6 +29,7 @@ from smcatalog.products.definition import (
 from smcatalog.products.learners import least_samples, read_method
 from smcatalog.products.partitions import Partitioning
 from smcatalog.products.tables import Table, read_variable
+from smcatalog.products.windows import AVERAGING, window_days
 
 __all__ = ["builtin_names", "load_builtin", "read_definition"]
 
@@ -92,7 +95,7 @@ def parse_definition(text: str, file: str) -> Definition:
     top.check_keys(
         ("name", "title", "description", "license", "citation", "bbox", "grid", "depths",
          "first_day", "last_day", "training_until", "step", "partitions", "min_samples", "look_ahead_days",
-         "reprocess", "update", "season", "day_of_year", "coarse", "covariates", "method")
+         "reprocess", "update", "season", "day_of_year", "coarse", "covariates", "method", "in_situ")
     )  # fmt: skip
     name = top.get("name", str, "a text")
     if not _NAME.match(name):
@@ -121,12 +124,17 @@ def parse_definition(text: str, file: str) -> Definition:
         step=step,
         partitions=partitions,
         min_samples=_min_samples(top, partitions, least_samples(method, features)),
-        look_ahead_days=_look_ahead(top, covariates),
+        look_ahead_days=_look_ahead(top, covariates, method),
         reprocess=top.choice("reprocess", Reprocess, Reprocess.ALWAYS),
         update=top.choice("update", Update, Update.CLOSING),
         season=_season(top),
         day_of_year=calendar,
+        in_situ=_in_situ(top, method),
     )
+    if definition.class_features and definition.coarse.aggregate is Aggregate.CUBIC:
+        wrong = ", ".join(sorted(definition.class_features))
+        expected = f"'mean' or 'nearest': {wrong} is of classes, which have no average"
+        raise top.table("coarse").error("aggregate", expected)
     try:
         definition.output_grid()
         definition.coarse_grid()
@@ -174,15 +182,43 @@ def _min_samples(top: Table, partitions: Partitioning, enough: int) -> int:
     return top.count("min_samples", expected, least=least, default=default)
 
 
-def _look_ahead(top: Table, covariates: tuple[Covariate, ...]) -> int:
+def _look_ahead(top: Table, covariates: tuple[Covariate, ...], method: MethodChoice) -> int:
     furthest = max(covariates, key=lambda covariate: covariate.ahead_days)
-    least = furthest.ahead_days
+    window = window_days(method.name, method.parameters)
+    learned = window[1] if window else 0
+    least = furthest.ahead_days + learned
     expected = "a number of days, 0 or more"
     if least:
-        expected = f"a number of days, at least {least}: so far ahead '{furthest.name}' is read"
+        what = f"'{furthest.name}' is read" if furthest.ahead_days else "windows in time reach"
+        expected = f"a number of days, at least {least}: so far ahead {what}"
     if least and "look_ahead_days" not in top.values:
         raise top.error("look_ahead_days", expected)
     return top.count("look_ahead_days", expected, least=least, default=0)
+
+
+def _in_situ(top: Table, method: MethodChoice) -> InSituChoice | None:
+    if method.name != AVERAGING:
+        if "in_situ" in top.values:
+            raise top.error("in_situ", f"left out: method '{method.name}' learns from no stations")
+        return None
+    if "in_situ" not in top.values:
+        expected = (
+            f"a table with first_day and last_day: method '{method.name}' learns from stations"
+        )
+        raise top.error("in_situ", expected)
+    table = top.table("in_situ")
+    table.check_keys(("first_day", "last_day", "networks"))
+    first, last = (table.get(name, date, _DAY) for name in ("first_day", "last_day"))
+    horizon = top.get("training_until", date, _DAY)
+    if not first <= last <= horizon:
+        raise table.error("last_day", f"a day from first_day to training_until ({horizon})")
+    expected = "a list of networks' names, left out for all"
+    networks = table.get("networks", list, expected, [])
+    if "networks" in table.values and not networks:
+        raise table.error("networks", expected)
+    if not all(isinstance(name, str) for name in networks):
+        raise table.error("networks", expected)
+    return InSituChoice(first, last, tuple(networks))
 
 
 def _season(top: Table) -> tuple[tuple[int, int], tuple[int, int]] | None:

@@ -20,8 +20,9 @@ from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
 from smcatalog.methods.antecedents import WeightedSum
+from smcatalog.methods.cells import cell_numbers
 from smcatalog.products import Accept, Covariate, Definition, TimeRule
-from smcatalog.resample import mosaic
+from smcatalog.resample import cell_index, mosaic
 from smcatalog.services.features import (
     BETWEEN,
     Field,
@@ -132,7 +133,14 @@ class CovariateReader:
         for number in calendar_of(self._definition.day_of_year, day.period.day):
             values[place] = number
             place += 1
-        return Covariates(names, values, quality)
+        return Covariates(names, values, quality, self._cells(block))
+
+    def _cells(self, block: Grid) -> NDArray[np.int64] | None:
+        """Return the number of each pixel's coarse cell, -1 for none, where the method needs it."""
+        if self._definition.window is None:
+            return None
+        coarse = self._definition.coarse_grid()
+        return np.append(cell_numbers(coarse).ravel(), -1)[cell_index(block, coarse).cells]
 
     def coarse(self, day: DayInputs, grid: Grid) -> NDArray[np.float32]:
         """Return what models learn from the coarse product of a day on its own grid, NaN elsewhere.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from smcatalog.core.moments import Moments
 from smcatalog.database.damage import is_damaged, note_repaired
 from smcatalog.database.engine import transaction
 from smcatalog.database.products import ModelRecord, ProductVersionRecord, model_by_id, record_model
+from smcatalog.database.series import StationDays
 from smcatalog.database.training import (
     TrainedPartition,
     put_model_in_force,
@@ -26,16 +26,11 @@ from smcatalog.database.training import (
     training_days,
 )
 from smcatalog.methods import Samples, create, load
-from smcatalog.methods.sampling import (
-    cell_means,
-    cell_values,
-    join_blocks,
-    join_samples,
-    samples_of,
-)
-from smcatalog.products import Aggregate, Definition, Partitioning
-from smcatalog.services.covariates import CovariateReader, blocks
+from smcatalog.products import Definition, Partitioning
+from smcatalog.services.covariates import CovariateReader
+from smcatalog.services.gathering import gather_samples
 from smcatalog.services.inputs import DayInputs, LayerIndex
+from smcatalog.services.observed import distinct, observed_stations
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.refresh import (
     joined_fingerprint,
@@ -48,7 +43,7 @@ from smcatalog.validation.metrics import Scores
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["Fitted", "Models", "TooFew", "gather_samples", "score_method", "training_inputs"]
+__all__ = ["Fitted", "Models", "TooFew", "score_method", "training_inputs"]
 
 _FOLDS: Final = 5
 _MONTHS: Final = 3
@@ -89,35 +84,6 @@ class TooFew:
     """
 
     reason: str
-
-
-def gather_samples(
-    definition: Definition,
-    training: Sequence[DayInputs],
-    reader: CovariateReader,
-    progress: Progress = silent,
-    what: str = "sampling",
-) -> Samples | None:
-    """Collect the samples of training days; None when no coarse cell gives one on any day.
-
-    A day's layers are read once, block by block.
-    """
-    fine, coarse = definition.output_grid(), definition.coarse_grid()
-    nearest = definition.coarse.aggregate is Aggregate.NEAREST
-    to_cells = cell_values if nearest else partial(cell_means, classes=definition.class_features)
-    parts = []
-    for day in progress(training, what):
-        target = reader.coarse(day, coarse)
-        if not np.isfinite(target).any():
-            continue
-        means = join_blocks(
-            [to_cells(reader.read(day, block), block, coarse) for _, block in blocks(fine)]
-        )
-        coverage = definition.coarse.min_coverage
-        part = samples_of(means, target, coarse, day.period.day, min_coverage=coverage)
-        if len(part):
-            parts.append(part)
-    return join_samples(parts) if parts else None
 
 
 class Models:
@@ -203,11 +169,15 @@ class Models:
         definition, name = self._definition, partition.name
         one = definition.partitions is Partitioning.ALL
         what = "sampling" if one else f"sampling {name}"
-        training = transaction(
-            self._workspace.engine,
-            lambda c: training_inputs(c, definition, self._version, partition),
+
+        def find(connection: Connection) -> tuple[list[DayInputs], list[StationDays]]:
+            days = training_inputs(connection, definition, self._version, partition)
+            return days, _stations(connection, definition)
+
+        training, stations = transaction(self._workspace.engine, find)
+        samples = gather_samples(
+            definition, training, self._reader, self._progress, what, stations=stations
         )
-        samples = gather_samples(definition, training, self._reader, self._progress, what)
         n = len(samples) if samples is not None else 0
         if samples is not None and n >= definition.min_samples:
             return self._fit(partition, samples)
@@ -287,6 +257,14 @@ class Models:
         return transaction(self._workspace.engine, work)
 
 
+def _stations(connection: Connection, definition: Definition) -> list[StationDays]:
+    """Return what stations observed on the days that a method learns from them."""
+    choice = definition.in_situ
+    if choice is None:
+        return []
+    return distinct(observed_stations(connection, definition, choice.first_day, choice.last_day))
+
+
 def training_inputs(
     connection: Connection,
     definition: Definition,
@@ -304,7 +282,7 @@ def training_inputs(
     days = training_days(connection, version.id, partition.name)
     for start in range(0, len(days), _DAYS_AT_ONCE):
         part = days[start : start + _DAYS_AT_ONCE]
-        index = LayerIndex(connection, definition, part[0], part[-1])
+        index = LayerIndex(connection, definition, part[0], part[-1], teaching=True)
         chosen = set(part)
         inputs = index.days(part[0], part[-1])
         found += [day for day in inputs if day.complete and day.period.day in chosen]
@@ -328,6 +306,15 @@ def score_method(fitted: Method, samples: Samples) -> dict[str, Any]:
     def predict(train: Samples, features: NDArray[np.float64]) -> NDArray[np.float64]:
         return fitted.tuned().fit(train).predict_samples(features)
 
+    known = fitted.left_out(samples)
+    if known is not None:
+        # not every sample need be among them
+        there = {name: np.isfinite(one).all(axis=1) for name, one in known.items()}
+        own = {
+            name: _summary(one[there[name]], samples.target[there[name]])
+            for name, one in known.items()
+        }
+        return {**own, "importances": fitted.importances, "report": fitted.report}
     months, month = np.unique(samples.days.astype("datetime64[M]"), return_inverse=True)
     days, day = np.unique(samples.days, return_inverse=True)
     splits = {"cells_left_out": np.unique(samples.groups, return_inverse=True)[1] % _FOLDS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
@@ -17,6 +17,7 @@ from smcatalog.database.inputs import LayerRecord, last_end, layers_of
 from smcatalog.methods.antecedents import LEAST_KNOWN
 from smcatalog.products import Covariate, Definition, Step, TimeRule
 from smcatalog.resample import overlap
+from smcatalog.services.observed import observed_by_day
 
 __all__ = ["UNDATED", "DayInputs", "LayerIndex", "LayerSeries"]
 
@@ -37,16 +38,37 @@ class DayInputs:
         Layers of the coarse product in that period.
     covariates : tuple of tuple of LayerRecord
         Layers of each covariate, in the order of the product's covariates.
+    around : tuple of DayInputs or None
+        Of the days in the method's window, its own left out; None where the method learns nothing then.
+    observed : str
+        Fingerprint of what stations observed on the day, where the method learns from it.
     """
 
     period: Period
     coarse: tuple[LayerRecord, ...]
     covariates: tuple[tuple[LayerRecord, ...], ...]
+    around: tuple[DayInputs, ...] | None = None
+    observed: str = ""
 
     @property
     def complete(self) -> bool:
-        """Whether every covariate has a layer."""
-        return all(self.covariates)
+        """Whether every covariate has a layer, and a method that learns around the day something to learn from."""
+        if not all(self.covariates):
+            return False
+        return self.around is None or any(day.coarse for day in self.window)
+
+    @property
+    def window(self) -> tuple[DayInputs, ...]:
+        """The days that the method learns from as the map is made, in the order of time."""
+        if self.around is None:
+            return ()
+        return tuple(sorted((self, *self.around), key=lambda day: day.period.start))
+
+    @property
+    def layers(self) -> frozenset[int]:
+        """Keys of all layers, those of the days around among them."""
+        own = {layer.id for part in (self.coarse, *self.covariates) for layer in part}
+        return frozenset(own.union(*(day.layers for day in self.around or ())))
 
     def checksums(self, *, coarse: bool = True) -> list[list[str]]:
         """Return the checksums of all layers, in the order in which they are used.
@@ -54,10 +76,14 @@ class DayInputs:
         Parameters
         ----------
         coarse : bool
-            Whether the coarse product's layers are among them.
+            Whether the coarse product's layers of the day are among them; those of a window always are.
         """
-        parts = (self.coarse, *self.covariates) if coarse else self.covariates
-        return [[layer.sha256 for layer in part] for part in parts]
+        held = coarse or self.around is not None
+        parts = (self.coarse, *self.covariates) if held else self.covariates
+        found = [[layer.sha256 for layer in part] for part in parts]
+        for day in self.around or ():
+            found += [[str(day.period)], *day.checksums()]
+        return found
 
 
 class LayerSeries:
@@ -152,17 +178,27 @@ class LayerIndex:
     first, last : date
         Days whose maps are looked at, both included: of other times only those layers are known that
         these maps read.
+    teaching : bool
+        Whether what stations observed on these days is asked for too, where the method learns from it.
     """
 
     def __init__(
-        self, connection: Connection, definition: Definition, first: date, last: date
+        self,
+        connection: Connection,
+        definition: Definition,
+        first: date,
+        last: date,
+        *,
+        teaching: bool = False,
     ) -> None:
         self._definition = definition
+        self._observed = observed_by_day(connection, definition, first, last) if teaching else {}
         self._output = definition.output_grid()
         self._coarse: dict[Period, list[LayerRecord]] = {}
         key = (definition.coarse.source, definition.coarse.variable)
+        back, ahead = definition.window or (0, 0)
         # hours of a day may lie in its neighbours
-        around = Period.of_days(first - 2 * DAY, last + 2 * DAY)
+        around = Period.of_days(first - (2 + back) * DAY, last + (2 + ahead) * DAY)
         for layer in self._near(layers_of(connection, [key], around)[key]):
             covered = None if layer.period is None else self._covered(layer.period)
             if covered is not None:
@@ -171,9 +207,8 @@ class LayerIndex:
         dated = [period for period in self._coarse if first <= period.day <= last]
         start = min((period.start for period in dated), default=around.start)
         end = max((period.end for period in dated), default=around.end)
-        reach = max((c.reach_days for c in definition.covariates), default=0) * DAY
-        ahead = definition.ahead_days * DAY
-        read = Period(min(start, around.start) - reach, max(end, around.end) + ahead)
+        reach, later = definition.reach_days * DAY, definition.ahead_days * DAY
+        read = Period(min(start, around.start) - reach, max(end, around.end) + later)
         wanted = dict.fromkeys((c.source, c.variable) for c in definition.covariates)
         found = {k: self._near(v) for k, v in layers_of(connection, wanted, read).items()}
         self._series = [LayerSeries(found[c.source, c.variable]) for c in definition.covariates]
@@ -196,6 +231,21 @@ class LayerIndex:
 
     def inputs(self, period: Period) -> DayInputs:
         """Return the layers of a map that covers a period; some covariates may have none."""
+        own = self._own(period)
+        if self._definition.window is None:
+            return own
+        back, ahead = self._definition.window
+        days = (period.day + step * DAY for step in range(-back, ahead + 1) if step)
+        around = tuple(self._own(self._period_of(day)) for day in days)
+        return replace(own, around=around, observed=self._observed.get(period.day, ""))
+
+    def _period_of(self, day: date) -> Period:
+        """Return the period of the map dated by a day."""
+        if self._definition.step is Step.DAY:
+            return Period.of_day(day)
+        return next((p for p in self._coarse if p.day == day), Period.of_day(day))
+
+    def _own(self, period: Period) -> DayInputs:
         pairs = zip(self._definition.covariates, self._series, strict=True)
         return DayInputs(
             period,

@@ -26,6 +26,7 @@ from smcatalog.database.training import first_partition
 from smcatalog.products import Definition, Partitioning, partition_name
 from smcatalog.services.covariates import CovariateReader, read_ahead
 from smcatalog.services.fit import Fitted, Models, TooFew
+from smcatalog.services.gathering import NearbySamples
 from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.plan import Cause, DayState, Plan, PlannedDay, make_plan
 from smcatalog.services.progress import Progress, silent
@@ -179,7 +180,8 @@ class Maker:
         self._progress = progress
         reader = CovariateReader(workspace.store, definition)
         self._models = Models(workspace, definition, version, reader, progress, fitted)
-        self._worker = _Worker(workspace, definition, version, reader, published)
+        nearby = NearbySamples(definition, reader)
+        self._worker = _Worker(workspace, definition, version, reader, nearby, published)
         transaction(workspace.engine, lambda c: announce_collection(c, definition))
 
     def fit(self, partition: str) -> Fitted | TooFew:
@@ -272,6 +274,7 @@ class _Worker:
     definition: Definition
     version: ProductVersionRecord
     reader: CovariateReader
+    nearby: NearbySamples
     published: Callable[[Connection, PublishedMap], None]
 
     def make(self, day: PlannedDay, inputs: DayInputs, fitted: Fitted) -> str:
@@ -282,7 +285,12 @@ class _Worker:
             extra |= Quality.PROVISIONAL
         if fitted.learned_in != partition_name(self.definition.partitions, day.day):
             extra |= Quality.EARLIER_MODEL
-        stacks = predict_map(fitted.method, self.reader, inputs, grid, extra)
+        method = fitted.method
+        if self.definition.window is not None:
+            # fitted anew to the samples around the day
+            today = np.datetime64(day.day, "D")
+            method = method.around(self.nearby.around(inputs), today)
+        stacks = predict_map(method, self.reader, inputs, grid, extra)
         with self.workspace.store.work() as work:
             return self._publish(day, inputs, fitted.record, stacks, work)
 
@@ -297,7 +305,6 @@ class _Worker:
         grid = self.definition.output_grid()
         files = write_map_files(self.workspace.store, work, self.definition, day.day, grid, stacks)
         coarse = {layer.id for layer in inputs.coarse}
-        covariates = {layer.id for part in inputs.covariates for layer in part}
         made_of = inputs_fingerprint(self.definition, inputs)
         new = NewMap(
             version=self.version,
@@ -310,7 +317,7 @@ class _Worker:
             model=model,
             files=files,
             coarse=tuple(layer.id for layer in inputs.coarse),
-            covariates=tuple(sorted(covariates - coarse)),
+            covariates=tuple(sorted(inputs.layers - coarse)),
         )
         published = publish(self.workspace, self.definition, new, also=self.published)
         return published.item_id if published else day.item_id or "made by another worker"

@@ -34,6 +34,7 @@ from smcatalog.database.training import lost_partitions, summarise_training, tra
 from smcatalog.methods import recipe as method_recipe
 from smcatalog.products import Definition, Step, TimeRule, partition_name
 from smcatalog.services.inputs import DayInputs, LayerIndex
+from smcatalog.services.observed import IN_SITU
 
 __all__ = [
     "ALGORITHM",
@@ -68,15 +69,17 @@ def algorithm_of(definition: Definition) -> str:
 def inputs_fingerprint(definition: Definition, day: DayInputs) -> str:
     """Return the fingerprint of what a map itself is made of: its period and its layers.
 
-    A map for a day does not read the coarse product of that day: its model did.
+    A map for a day does not read the coarse product of that day, its model did; unless its method learns in a window
+    around the day.
     """
     layers = day.checksums(coarse=definition.step is Step.COARSE)
     return fingerprint([day.period.start, day.period.end, layers])
 
 
 def training_fingerprint(day: DayInputs) -> str:
-    """Return the fingerprint of what a day teaches: its period and all its layers."""
-    return fingerprint([day.period.start, day.period.end, day.checksums()])
+    """Return the fingerprint of what a day teaches: its period, all its layers, and what stations observed."""
+    content = [day.period.start, day.period.end, day.checksums()]
+    return fingerprint([*content, day.observed] if day.observed else content)
 
 
 def joined_fingerprint(days: Iterable[str]) -> str:
@@ -110,16 +113,23 @@ def model_fingerprint(definition: Definition, training: str) -> str:
 def reaches(definition: Definition) -> list[InputReach]:
     """Return what a product reads, and how far in time."""
     coarse = (definition.coarse.source, definition.coarse.variable)
+    back, ahead = definition.window or (0, 0)
     dated = [c for c in definition.covariates if c.time is not TimeRule.STATIC]
     by_day = definition.step is Step.DAY
-    found = {coarse: InputReach(*coarse, 0, 0, everywhere=by_day and not dated, leading=not by_day)}
+    found = {
+        coarse: InputReach(
+            *coarse, back, ahead, everywhere=by_day and not dated, leading=not by_day
+        )
+    }
+    if definition.in_situ is not None:
+        found[IN_SITU] = InputReach(*IN_SITU, 0, 0, everywhere=False, leading=False)
     for c in definition.covariates:
         key = (c.source, c.variable)
         before = found.get(key, InputReach(*key, 0, 0, everywhere=False, leading=False))
         found[key] = InputReach(
             *key,
-            reach_days=max(before.reach_days, c.reach_days),
-            reach_before=max(before.reach_before, c.ahead_days),
+            reach_days=max(before.reach_days, c.reach_days + back),
+            reach_before=max(before.reach_before, c.ahead_days + ahead),
             everywhere=before.everywhere or c.time is TimeRule.STATIC,
             leading=before.leading or (by_day and c.time is TimeRule.DAY),
         )
@@ -228,7 +238,7 @@ def _look(
     changes: Changes,
 ) -> _Found:
     """Put some days together anew and write those that are different."""
-    index = LayerIndex(connection, definition, first, last)
+    index = LayerIndex(connection, definition, first, last, teaching=True)
     first, last = index.widened(first, last)
     inputs = {day.period.day: day for day in index.days(first, last)}
     now = {day: _stored(definition, index, one) for day, one in inputs.items()}
@@ -287,9 +297,7 @@ class _Causes:
         """Return what came or went of a day's layers."""
         if not self._layers:
             return []
-        read = {layer.id for layer in inputs.coarse} if inputs else set()
-        if inputs:
-            read |= {layer.id for part in inputs.covariates for layer in part}
+        read = set(inputs.layers) if inputs else set()
         before = self._before.get(day)
         read |= before.layers if before else set()
         causes = [self._layers[key] for key in sorted(read & self._layers.keys())]

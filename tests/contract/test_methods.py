@@ -1,6 +1,7 @@
 """What every registered method must do; a new one is tested by being listed."""
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -12,7 +13,8 @@ from smcatalog.core.encoding import Quality
 from smcatalog.core.errors import NotFoundError, StoreError, UsageError
 from smcatalog.core.fingerprint import sha256_file
 from smcatalog.core.grids import grid
-from smcatalog.methods import Covariates, Samples, create, load, method_names, recipe
+from smcatalog.methods import Covariates, InSitu, Samples, create, load, method_names, recipe
+from smcatalog.methods.cells import numbers_of
 from smcatalog.methods.sampling import (
     cell_means,
     cell_values,
@@ -34,16 +36,36 @@ def features(n: int, seed: int = 0) -> np.ndarray:
     return rng.uniform([0.05, 100, 0.02], [0.45, 420, 0.09], (n, 3))
 
 
+DAY = np.datetime64("2020-01-01")
+SIDE = 20
+"""Coarse cells on a side of the region of the samples."""
+
+
 def samples(n: int = 400, depths: int = 1, noise: float = 0.002) -> Samples:
+    """Samples of every cell on one day after another, and stations in some of them."""
     x = features(n)
     rng = np.random.default_rng(1)
     y = truth(x)[:, np.newaxis] + 0.02 * np.arange(depths) + rng.normal(0, noise, (n, depths))
-    return Samples(NAMES, x, y, np.arange(n) % 8, np.full(n, np.datetime64("2020-01-01")))
+    number = np.arange(n)
+    cells = numbers_of(5 + number % SIDE**2 // SIDE, 7 + number % SIDE)
+    days = DAY + number // SIDE**2
+    own = features(min(n, 120), 3)
+    observed = truth(own) + rng.normal(0, noise, len(own))
+    some = rng.permutation(n)[: len(own)]
+    stations = InSitu(own, observed, cells[some], days[some], some % 3, ("n/a", "n/b", "n/c"))
+    return Samples(NAMES, x, y, cells, days, stations)
 
 
 def covariates(rows: int = 20, columns: int = 30, seed: int = 5) -> Covariates:
     values = features(rows * columns, seed).T.reshape(3, rows, columns).astype(np.float32)
-    return Covariates(NAMES, values, np.zeros((rows, columns), np.uint16))
+    across, down = np.arange(columns) % SIDE, np.arange(rows) % SIDE
+    cells = numbers_of(5 + down[:, np.newaxis], 7 + across)
+    return Covariates(NAMES, values, np.zeros((rows, columns), np.uint16), cells)
+
+
+def fitted_to(method, data: Samples):
+    """The method as it predicts on the day of the samples."""
+    return method.fit(data).around(data, DAY)
 
 
 SMALL = {
@@ -57,12 +79,16 @@ SMALL = {
         "parameters": {"xgboost": {"n_estimators": 20}},
         "grids": {"xgboost": {"max_depth": [2, 4]}},
     },
-}
+    "bayesian_model_averaging": {
+        "settings": {"forest": {"trees": 10}}, "grids": {}, "seasons": 1, "zones": 2,
+        "chains": {"draws": 200, "warm_up": 50},
+    },
+}  # fmt: skip
 """Sizes that let every test fit in a moment; a method that is not here is tested with its defaults."""
 
 RECOVERED = {
     "linear_regression": 0.0002, "svr": 0.002, "ann": 0.0015, "xgboost": 0.004, "lightgbm": 0.003,
-    "catboost": 0.002, "random_forest": 0.01, "ensemble": 0.0005,
+    "catboost": 0.002, "random_forest": 0.01, "ensemble": 0.0005, "bayesian_model_averaging": 0.002,
 }  # fmt: skip
 """Largest error [m3 m-3] of a planted linear relation with noise of 0.002 from 2000 samples, with defaults."""
 
@@ -74,26 +100,34 @@ def method(request):
 
 @pytest.mark.parametrize("name", method_names())
 def test_a_planted_relation_comes_back(name):
-    fitted = create(name, SMALL[name] if name == "ensemble" else {}).fit(samples(2000))
-    found = fitted.predict(covariates())
+    small = name in {"ensemble", "bayesian_model_averaging"}
+    found = fitted_to(create(name, SMALL[name] if small else {}), samples(2000)).predict(
+        covariates()
+    )
     error = found.mean[0] - truth(np.moveaxis(covariates().values.astype(float), 0, -1))
     assert np.sqrt((error**2).mean()) < RECOVERED[name]
     assert abs(error.mean()) < 0.003
 
 
 def test_a_prediction_is_mean_uncertainty_and_quality_by_depth(method):
-    found = method.fit(samples(depths=2)).predict(covariates())
-    assert found.mean.shape == found.uncertainty.shape == found.quality.shape == (2, 20, 30)
-    assert method.n_depths == 2
+    depths = min(method.most_depths or 2, 2)
+    found = fitted_to(method, samples(depths=depths)).predict(covariates())
+    assert found.mean.shape == found.uncertainty.shape == found.quality.shape == (depths, 20, 30)
+    assert method.n_depths == depths
     assert (found.uncertainty > 0).all()
     assert found.quality.dtype == np.uint16
-    assert np.allclose(found.mean[1] - found.mean[0], 0.02, atol=0.02)
+    if depths > 1:
+        assert np.allclose(found.mean[1] - found.mean[0], 0.02, atol=0.02)
+    else:
+        with pytest.raises(UsageError, match="one depth"):
+            method.fit(samples(depths=2))
 
 
 def test_pixels_without_a_covariate_stay_empty(method):
     block = covariates()
     block.values[1, 3, 4] = np.nan
-    found = method.fit(samples()).predict(block)
+    method = fitted_to(method, samples())
+    found = method.predict(block)
     assert np.isnan(found.mean[0, 3, 4])
     assert np.isfinite(found.mean).sum() == 20 * 30 - 1
     block.values[:] = np.nan
@@ -104,7 +138,7 @@ def test_predictions_stay_in_the_physical_range_and_say_when_they_extrapolate(me
     block = covariates()
     block.values[0, :10] = 5.0
     block.values[2, 10:] = 0.05
-    found = method.fit(samples()).predict(block)
+    found = fitted_to(method, samples()).predict(block)
     assert found.mean.min() >= method.lower_bound
     assert found.mean.max() <= method.upper_bound
     outside = (found.quality[0] & Quality.OUTSIDE_TRAINING) != 0
@@ -115,12 +149,12 @@ def test_predictions_stay_in_the_physical_range_and_say_when_they_extrapolate(me
 def test_quality_of_covariates_is_kept(method):
     block = covariates()
     block.quality[0, 0] = Quality.WATER
-    found = method.fit(samples()).predict(block)
+    found = fitted_to(method, samples()).predict(block)
     assert found.quality[0, 0, 0] & Quality.WATER
 
 
 def test_blocks_do_not_matter(method, monkeypatch):
-    method.fit(samples())
+    method = fitted_to(method, samples())
     whole = method.predict(covariates())
     monkeypatch.setattr("smcatalog.methods.base._ROWS_AT_ONCE", 7)
     parts = method.predict(covariates())
@@ -129,7 +163,7 @@ def test_blocks_do_not_matter(method, monkeypatch):
 
 
 def test_same_seed_same_model(method, tmp_path):
-    twins = [clone(method).fit(samples()) for _ in range(2)]
+    twins = [fitted_to(clone(method), samples()) for _ in range(2)]
     found = [twin.predict(covariates()) for twin in twins]
     assert np.array_equal(found[0].mean, found[1].mean)
     for number, twin in enumerate(twins):
@@ -139,8 +173,9 @@ def test_same_seed_same_model(method, tmp_path):
 
 def test_a_saved_model_predicts_the_same(method, tmp_path):
     path = tmp_path / f"model{method.suffix}"
-    method.fit(samples()).save(path)
-    loaded = load(method.name, path)
+    method = fitted_to(method, samples())
+    method.save(path)
+    loaded = load(method.name, path).around(samples(), DAY)
     before, after = method.predict(covariates()), loaded.predict(covariates())
     assert np.array_equal(before.mean, after.mean)
     assert np.array_equal(before.uncertainty, after.uncertainty)
@@ -258,8 +293,11 @@ def test_fingerprints_of_samples_see_everything():
         samples(noise=0.003).fingerprint,
         Samples(NAMES[::-1], data.features, data.target, data.groups, data.days).fingerprint,
         Samples(NAMES, data.features, data.target, data.groups + 1, data.days).fingerprint,
+        replace(
+            data, in_situ=replace(data.in_situ, observed=data.in_situ.observed + 0.1)
+        ).fingerprint,
     }
-    assert len(marks) == 4
+    assert len(marks) == 5
 
 
 def test_samples_are_made_where_cells_are_covered():

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, text
 
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
+from smcatalog.core.stations import Depth, Site, StationSeries
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import GranuleRecord, NewLayer, record_granule, record_layer
+from smcatalog.database.observations import record_series
 from smcatalog.database.products import ProductVersionRecord, model_by_id, record_model
 from smcatalog.database.training import put_model_in_force, trained_partitions
 from smcatalog.products import Definition
@@ -73,6 +76,24 @@ def put_layers(
         """),
         rows,
     )
+
+
+def observe(connection: Connection, day: date, value: float, station: str = "one") -> None:
+    """Record what a station in the middle of the region observed on a day, in place of what it did before."""
+    west, south, east, north = make.COARSE.bbox()
+    site = Site("NET", station, (south + north) / 2, (west + east) / 2, 3)
+    series = StationSeries(
+        site,
+        "probe",
+        "sm",
+        Depth(0.0, 0.05),
+        24,
+        np.array([day], "datetime64[s]"),
+        np.array([value], np.float32),
+        np.array([""]),
+        np.array([True]),
+    )
+    record_series(connection, series)
 
 
 def take_layer(connection: Connection, source: str, when: date | Period) -> bool:

@@ -15,7 +15,8 @@ from smcatalog.database.inputs import Refusal, refuse
 from smcatalog.database.training import trained_partitions
 from smcatalog.products import Accept, Coarse, Covariate, Partitioning, Step, TimeRule
 from smcatalog.services.covariates import CovariateReader
-from smcatalog.services.fit import gather_samples, training_inputs
+from smcatalog.services.fit import training_inputs
+from smcatalog.services.gathering import gather_samples
 from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce

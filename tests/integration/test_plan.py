@@ -17,6 +17,8 @@ from smcatalog.database.plan import list_days
 from smcatalog.products import (
     Covariate,
     Definition,
+    InSituChoice,
+    MethodChoice,
     Partitioning,
     Reprocess,
     Step,
@@ -54,6 +56,14 @@ SHAPES = {
         "season": ((1, 20), (11, 1)),
     },
     "static": {"step": Step.DAY, "covariates": (ELEVATION,)},
+    "windows": {
+        "step": Step.DAY,
+        "covariates": (LST, RAIN),
+        "partitions": Partitioning.ALL,
+        "look_ahead_days": 2,
+        "method": MethodChoice("bayesian_model_averaging", {"windows": {"last_days": 5}}),
+        "in_situ": InSituChoice(make.FIRST, make.FIRST + timedelta(days=30)),
+    },
 }
 
 
@@ -122,7 +132,7 @@ SERIES = (("W", "swvl1"), ("L", "lst_day"), ("P", "precipitation"))
 
 def random_event(dice: random.Random, connection) -> None:
     day = make.FIRST + timedelta(days=dice.randrange(60))
-    kind = dice.randrange(6)
+    kind = dice.randrange(7)
     if kind == 0:
         length = dice.choice((0, 0, 2, 7))
         plans.put_layer(
@@ -145,6 +155,8 @@ def random_event(dice: random.Random, connection) -> None:
         plans.put_layer(connection, "N", "ndvi", period, dice.randrange(3))
     elif kind == 4:
         plans.take_layer(connection, dice.choice("CWLP"), day)
+    elif kind == 5:
+        plans.observe(connection, day, dice.choice((0.1, 0.2)), dice.choice(("one", "two")))
     else:
         plans.put_layer(connection, "D", "elevation", None, dice.randrange(2))
 
@@ -264,6 +276,9 @@ def test_a_day_that_something_happened_to_is_looked_at_again(place, shape, repet
         ("periods", "W", "swvl1", 0, 0),
         ("ahead", "L", "lst_day", 4, 4),
         ("ahead", "P", "precipitation", 6, 6),
+        ("windows", "L", "lst_day", 2, 2),
+        ("windows", "P", "precipitation", 2, 6),
+        ("windows", "C", "sm", 2, 2),
     ],
 )
 def test_one_late_granule_in_a_year_makes_exactly_the_days_stale_that_read_it(
@@ -284,6 +299,31 @@ def test_one_late_granule_in_a_year_makes_exactly_the_days_stale_that_read_it(
         assert f"{source} {variable} came: {source}-{DAYS[200]}-late" in day.reason
     assert pretend(year, asked) == DAYS[200 - ahead : 201 + behind]
     assert open_days(year, asked) == {}
+
+
+def test_late_observations_make_what_learned_from_them_stale_and_nothing_else(year):
+    asked = definition("windows", training_until=DAYS[90])
+    pretend(year, asked)
+    assert open_days(year, asked) == {}
+    with year.engine.begin() as connection:
+        plans.observe(connection, DAYS[31], 0.2)  # the day after those that it learns from
+    assert open_days(year, asked) == {}
+    with year.engine.begin() as connection:
+        plans.observe(connection, DAYS[12], 0.2)
+    days = open_days(year, asked)
+    assert len(days) > 300
+    assert {day.cause for day in days.values()} == {Cause.MODEL}
+    pretend(year, asked)
+    for value, left in ((0.2, 0), (0.3, len(days))):  # the same once more changes nothing
+        with year.engine.begin() as connection:
+            plans.observe(connection, DAYS[12], value)
+        assert len(open_days(year, asked)) == left
+    pretend(year, asked)
+    with year.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE smcatalog.stations SET geometry = public.ST_Translate(geometry, 0.001, 0)"
+        )
+    assert len(open_days(year, asked)) == len(days)
 
 
 def test_models_learn_nothing_from_days_that_read_beyond_the_horizon(year):

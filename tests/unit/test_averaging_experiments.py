@@ -1,19 +1,25 @@
 """Predictors and observations left out, what predictors are worth, and units of stations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.soil_water import relative_to_volumetric
+from smcatalog.methods import InSitu, Samples
+from smcatalog.methods.averaging.cube import SampleCube
+from smcatalog.methods.averaging.days import DayLearners, station_members
 from smcatalog.methods.averaging.experiments import (
-    StationRows,
     leave_predictor_out,
     remove_observations,
     scores,
-    station_members,
 )
 from smcatalog.methods.averaging.importance import explain_predictors, shap_values
 from smcatalog.methods.averaging.settings import ForestSettings, LearnerSettings
+from smcatalog.methods.averaging.windows import Growth
+from smcatalog.methods.averaging.zonemap import ZoneMap
+from smcatalog.methods.cells import numbers_of
 
 # what they test takes half a minute to compile
 pytestmark = pytest.mark.long
@@ -27,27 +33,40 @@ def truth(x):
     return 0.2 + 0.06 * x[0] - 0.02 * x[1]
 
 
+FIRST = np.datetime64("2018-06-01")
+
+
 @pytest.fixture(scope="module")
 def world():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, 6, 10, 12))
     target = truth(features) + rng.normal(0, 0.003, features.shape[1:])
+    time, row, column = (x.ravel() for x in np.indices(target.shape))
+    cells = numbers_of(row, column)
+    cube = SampleCube.of(
+        Samples(NAMES, features.reshape(3, -1).T, target.reshape(-1, 1), cells, FIRST + time)
+    )
     n = 240
     rows = rng.normal(size=(n, 3)) * 0.7
     days = np.arange(n) % 6
-    stations = StationRows(
-        observed=truth(rows.T) + rng.normal(0, 0.01, n),
-        rows=rows,
-        cells=rng.integers(0, 120, n),
-        days=days,
-        zones=np.arange(n) % 2,
-        trains=days < 3,
+    place = rng.integers(0, 120, n)
+    stations = InSitu(
+        rows,
+        truth(rows.T) + rng.normal(0, 0.01, n),
+        numbers_of(place // 12, place % 12),
+        FIRST + days,
+        np.arange(n) // 6 % 20,
+        tuple(f"n/{number}" for number in range(20)),
     )
-    return features, target, stations
+    zones = ZoneMap.learned(cube, 2, seed=0)
+    learners = DayLearners(
+        Growth(), zones, dict.fromkeys(((0, 0), (1, 0)), SMALL), 1, 0, (-1.0, 1.0)
+    )
+    return cube, stations, days < 3, learners
 
 
 def test_leaving_out_what_matters_costs_most(world):
-    table = leave_predictor_out(NAMES, *world, SMALL)
+    table = leave_predictor_out(*world)
     assert [row["left_out"] for row in table] == ["", *NAMES]
     change = {row["left_out"]: row["change_r"] for row in table}
     assert change[""] == 0
@@ -58,31 +77,29 @@ def test_leaving_out_what_matters_costs_most(world):
     assert table[1]["change_rmse"] > table[2]["change_rmse"] > 0
 
 
-def test_test_observations_teach_nothing(world):
-    features, target, stations = world
-    other = StationRows(
-        np.where(stations.trains, stations.observed, 0.3),
-        stations.rows, stations.cells, stations.days, stations.zones, stations.trains,
-    )  # fmt: skip
-    members = [station_members(features, target, one, SMALL) for one in (stations, other)]
-    assert np.array_equal(*members)
+def test_members_know_nothing_of_observations(world):
+    cube, stations, trains, learners = world
+    other = replace(stations, observed=np.where(trains, stations.observed, 0.3))
+    assert np.array_equal(*(station_members(cube, one, learners) for one in (stations, other)))
+    with pytest.raises(UsageError, match="some test them"):
+        leave_predictor_out(cube, stations, np.ones(len(stations), bool), learners)
 
 
 def test_removing_observations_is_nested_and_by_station(world):
-    features, target, stations = world
-    members = station_members(features, target, stations, SMALL)
-    groups = np.arange(240) // 6 % 20
-    data = stations.observed, members, stations.zones, stations.trains
-    table = remove_observations(*data, repeats=3, groups=groups)
+    cube, stations, trains, learners = world
+    members = station_members(cube, stations, learners)
+    zones = learners.zones.of(stations.groups)
+    data = stations.observed, members, zones, trains
+    table = remove_observations(*data, repeats=3, groups=stations.stations)
     assert [row["removed"] for row in table] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    assert table[0]["left"] == stations.trains.sum()
+    assert table[0]["left"] == trains.sum()
     assert table[0]["r_sd"] == pytest.approx(0.0, abs=1e-12)
     assert table[-1]["left"] == pytest.approx(60, abs=1)
     assert table[-1]["w0_sd"] > 0
     for row in table:
         assert sum(row[f"w{i}"] for i in range(4)) == pytest.approx(1.0)
         assert row["r"] > 0.9
-    again = remove_observations(*data, repeats=3, groups=groups)
+    again = remove_observations(*data, repeats=3, groups=stations.stations)
     assert again == table
     with pytest.raises(UsageError, match="shares"):
         remove_observations(*data, shares=(1.0,))
@@ -159,15 +176,7 @@ def test_relative_humidity_becomes_volumetric():
         relative_to_volumetric(np.array([80.0]), 0.24, 1.3)
 
 
-def test_what_cannot_be_is_refused(world):
-    features, target, stations = world
-    with pytest.raises(UsageError, match="names for 3"):
-        leave_predictor_out(("a", "b"), features, target, stations)
-    with pytest.raises(UsageError, match="some test"):
-        StationRows(
-            stations.observed, stations.rows, stations.cells, stations.days, stations.zones,
-            np.ones(240, bool),
-        )  # fmt: skip
+def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="learner 'tree'"):
         explain_predictors(
             NAMES, np.ones((4, 3)), np.ones(4), np.zeros(4, int), np.zeros(4, int), learner="tree"

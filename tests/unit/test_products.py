@@ -13,6 +13,7 @@ from smcatalog.methods.combiners import combiner_class
 from smcatalog.products import (
     Accept,
     Definition,
+    InSituChoice,
     Step,
     builtin_names,
     load_builtin,
@@ -153,6 +154,71 @@ def test_a_wrong_method_is_told_line_and_key(tmp_path, old, new, said):
     assert old in BEST
     with pytest.raises(DefinitionError, match=said):
         read(tmp_path, BEST.replace(old, new, 1))
+
+
+AVERAGED = GOOD.replace(
+    'name = "linear_regression"',
+    """name = "bayesian_model_averaging"
+
+[method.parameters]
+seasons = 2
+
+[method.parameters.windows]
+last_side = 7
+
+[method.parameters.grids.support]
+cost = [0.3, 1.0]
+
+[in_situ]
+first_day = 2018-08-01
+last_day = 2018-08-05
+""",
+).replace("[coarse]", "look_ahead_days = 1\n[coarse]", 1)
+
+
+def test_an_average_of_local_learners_is_read(tmp_path):
+    found = read(tmp_path, AVERAGED)
+    assert found.window == (1, 1)
+    assert (found.ahead_days, found.reach_days) == (1, 1)
+    assert found.in_situ == InSituChoice(date(2018, 8, 1), date(2018, 8, 5))
+    assert create(found.method.name, found.method.parameters)
+    assert Definition.from_dict(found.as_dict()) == found
+    chosen = read(tmp_path, AVERAGED + 'networks = ["OZNET"]\n')
+    assert chosen.in_situ.networks == ("OZNET",)
+    assert Definition.from_dict(chosen.as_dict()) == chosen
+    assert chosen.recipe_fingerprint != found.recipe_fingerprint
+    assert "in_situ" not in read(tmp_path, GOOD).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seasons = 2", "seasons = 5", r"line 32: 'method.parameters.seasons' must be 1, 2, 3, 4, 6 or 12, found 5"),
+        ("seasons = 2", 'estimator = "mle"', r"line 32: 'method.parameters.estimator' must be one of em, mcmc"),
+        ("seasons = 2", "zones = 0", r"line 32: 'method.parameters.zones' must be a whole number, 1 or more"),
+        ("seasons = 2", "prior = {weight = 1}", r"'method.parameters.prior.weight' must be one of concentration"),
+        ("last_side = 7", "last_side = 2", r"line 35: 'method.parameters.windows.last_side' .*not below first_side \(3\)"),
+        ("last_side = 7", 'order = "random"', r"line 35: 'method.parameters.windows.order' must be one of alternate"),
+        ("last_side = 7", "width = 7", r"line 35: 'method.parameters.windows.width' must be one of fewest, first_days"),
+        ("grids.support", "grids.svr", r"'method.parameters.grids.svr' must be one of boosting, forest, linear, support"),
+        ("cost = [0.3, 1.0]", "cost = 0.3", r"line 38: 'method.parameters.grids.support.cost' must be a list"),
+        ("look_ahead_days = 1", "", r"'look_ahead_days' must be .* at least 1: so far ahead windows in time reach"),
+        ("last_day = 2018-08-05", "last_day = 2030-01-01", r"line 42: 'in_situ.last_day' must be a day .* to training_until"),
+        ("last_day = 2018-08-05", "last_day = 2018-08-05\nnetworks = []", r"line 43: 'in_situ.networks' must be a list"),
+        ("[in_situ]\nfirst_day = 2018-08-01\nlast_day = 2018-08-05\n", "", r"'in_situ' must be a table"),
+        ('name = "bayesian_model_averaging"', 'name = "linear_regression"', r"must be left out"),
+    ],
+)  # fmt: skip
+def test_a_wrong_average_is_told_line_and_key(tmp_path, old, new, said):
+    assert old in AVERAGED
+    with pytest.raises(DefinitionError, match=said):
+        read(tmp_path, AVERAGED.replace(old, new, 1))
+
+
+def test_stations_teach_methods_that_learn_from_them_alone(tmp_path):
+    text = GOOD + "[in_situ]\nfirst_day = 2018-08-01\nlast_day = 2018-08-05\n"
+    with pytest.raises(DefinitionError, match=r"'in_situ' must be left out: method 'linear_"):
+        read(tmp_path, text)
 
 
 def test_methods_without_parameters_have_none(tmp_path):

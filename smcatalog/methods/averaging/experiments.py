@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,61 +10,26 @@ from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.moments import Moments
-from smcatalog.methods.averaging.local import LocalLearners
-from smcatalog.methods.averaging.settings import LEARNERS, LearnerSettings
-from smcatalog.methods.averaging.windows import Growth, adaptive_windows
+from smcatalog.methods.averaging.cube import SampleCube
+from smcatalog.methods.averaging.days import DayLearners, station_members
+from smcatalog.methods.averaging.settings import LEARNERS
 from smcatalog.methods.averaging.zonal import ZonalMixture, fit_zones
-from smcatalog.methods.values import Matrix
+from smcatalog.methods.scores import plain
+from smcatalog.methods.values import InSitu, Matrix
 
 __all__ = [
-    "StationRows",
     "Table",
+    "check_roles",
     "leave_predictor_out",
     "remove_observations",
     "scores",
-    "station_members",
+    "station_scores",
 ]
 
 Table = list[dict[str, Any]]
 """Rows of plain values."""
 Fit = Callable[[Matrix, Matrix, NDArray[np.integer]], ZonalMixture]
 """Learns mixtures from observations (n,), members (n, k) and zones (n,)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StationRows:
-    """Observations of stations with what is known at their pixels.
-
-    Parameters
-    ----------
-    observed : ndarray of float64, shape (n,)
-        [m³ m⁻³]
-    rows : ndarray of float64, shape (n, p)
-        Predictors at the fine scale.
-    cells : ndarray of int64, shape (n,)
-        Coarse pixel, a place in the flattened grid.
-    days : ndarray of int64, shape (n,)
-        Place in the cubes' time axis.
-    zones : ndarray of int64, shape (n,)
-    trains : ndarray of bool, shape (n,)
-        Observations that weights are learned from; the others test.
-    """
-
-    observed: Matrix
-    rows: Matrix
-    cells: NDArray[np.int64]
-    days: NDArray[np.int64]
-    zones: NDArray[np.int64]
-    trains: NDArray[np.bool_]
-
-    def __post_init__(self) -> None:
-        n = len(self.observed)
-        if {len(x) for x in (self.rows, self.cells, self.days, self.zones, self.trains)} != {n}:
-            raise UsageError(
-                f"stations need a row, cell, day, zone and role for each of {n} observations"
-            )
-        if self.trains.all() or not self.trains.any():
-            raise UsageError("some observations must train the weights and some test them")
 
 
 def scores(estimate: Matrix, observed: Matrix) -> dict[str, float]:
@@ -86,68 +50,29 @@ def scores(estimate: Matrix, observed: Matrix) -> dict[str, float]:
     }
 
 
-def station_members(
-    features: Matrix,
-    target: Matrix,
-    stations: StationRows,
-    settings: LearnerSettings | None = None,
-    growth: Growth | None = None,
-    *,
-    keep: Sequence[int] | None = None,
-    seed: int = 0,
-    threads: int = 1,
-) -> Matrix:
-    """Fit the windows around stations, day by day, and predict at their pixels.
-
-    Parameters
-    ----------
-    features : ndarray of float, shape (p, t, rows, columns)
-    target : ndarray of float, shape (t, rows, columns)
-    keep : sequence of int, optional
-        Places of the predictors that are used; all when absent. Windows grow to what that many need.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, 4)
-        In the order of `LEARNERS`.
-    """
-    kept = list(range(len(features)) if keep is None else keep)
-    cube = features[kept]
-    members = np.full((len(stations.observed), len(LEARNERS)), np.nan)
-    for day in np.unique(stations.days).tolist():
-        own = np.flatnonzero((stations.days == day) & (stations.cells >= 0))
-        wanted = np.zeros(target[0].size, bool)
-        wanted[stations.cells[own]] = True
-        windows = adaptive_windows(
-            cube, target, day, growth, wanted=wanted.reshape(target[0].shape)
-        )
-        local = LocalLearners(windows, cube, target, settings, seed=seed + day)
-        members[own] = local.predict(
-            stations.rows[own][:, kept], stations.cells[own], threads=threads
-        )
-    return members
-
-
 def leave_predictor_out(
-    names: Sequence[str],
-    features: Matrix,
-    target: Matrix,
-    stations: StationRows,
-    settings: LearnerSettings | None = None,
-    growth: Growth | None = None,
+    cube: SampleCube,
+    stations: InSitu,
+    trains: NDArray[np.bool_],
+    learners: DayLearners,
     *,
     fit: Fit = fit_zones,
-    seed: int = 0,
     threads: int = 1,
 ) -> Table:
-    """Score the whole procedure without each predictor in turn.
+    """Score the whole procedure without each predictor in turn (Liu et al. 2024, figure 12a).
 
     Local fits and weights are made anew; hyperparameters stay what they are.
 
     Parameters
     ----------
-    names : sequence of str
-        Names of the predictors.
+    cube : SampleCube
+        Samples of the observations' days and of those around them.
+    stations : InSitu
+        Observations.
+    trains : ndarray of bool, shape (n,)
+        Observations that weights are learned from; the others test.
+    learners : DayLearners
+        Of the whole procedure.
 
     Returns
     -------
@@ -159,26 +84,31 @@ def leave_predictor_out(
     Raises
     ------
     UsageError
-        When names do not belong to the features, or there is one only.
+        When there is one predictor only, or observations do not both train and test.
     """
-    if len(names) != len(features) or len(names) < 2:  # noqa: PLR2004
-        raise UsageError(f"{len(names)} names for {len(features)} predictors, at least two")
-    test = ~stations.trains
+    if len(cube.names) < 2:  # noqa: PLR2004
+        raise UsageError("leaving a predictor out takes at least two")
+    check_roles(trains)
+    zones = learners.zones.of(stations.groups)
     runs = []
-    for left in (None, *range(len(names))):
-        keep = [i for i in range(len(names)) if i != left]
-        members = station_members(
-            features, target, stations, settings, growth, keep=keep, seed=seed, threads=threads
-        )
-        runs.append(_estimate(stations.observed, members, stations.zones, stations.trains, fit))
-    shared = test & np.isfinite(np.array(runs)).all(axis=0)
+    for left in (None, *range(len(cube.names))):
+        keep = [i for i in range(len(cube.names)) if i != left]
+        members = station_members(cube, stations, learners, keep=keep, threads=threads)
+        runs.append(_estimate(stations.observed, members, zones, trains, fit))
+    shared = ~trains & np.isfinite(np.array(runs)).all(axis=0)
     table: Table = []
-    for name, run in zip(("", *names), runs, strict=True):
+    for name, run in zip(("", *cube.names), runs, strict=True):
         found = scores(run[shared], stations.observed[shared])
         whole = table[0] if table else found
         changes = {f"change_{key}": found[key] - whole[key] for key in ("r", "rmse")}
         table.append({"left_out": name, **found, **changes})
     return table
+
+
+def check_roles(trains: NDArray[np.bool_]) -> None:
+    """Raise a UsageError unless some observations train and some test."""
+    if trains.all() or not trains.any():
+        raise UsageError("some observations must train the weights and some test them")
 
 
 def _estimate(
@@ -261,3 +191,34 @@ def _summary(runs: Sequence[dict[str, float]]) -> dict[str, float]:
         values = np.array([run[key] for run in runs])
         row[key], row[f"{key}_sd"] = float(values.mean()), float(values.std())
     return row
+
+
+def station_scores(
+    observed: Matrix, members: Matrix, mixed: Matrix, groups: NDArray[np.str_]
+) -> dict[str, dict[str, Any]]:
+    """Score each member and the mixture beside observations, by group (Liu et al. 2024, table 4).
+
+    Rows hold the same observations: those that every member has an estimate for.
+
+    Parameters
+    ----------
+    observed, mixed : ndarray of float64, shape (n,)
+    members : ndarray of float64, shape (n, 4)
+    groups : ndarray of str, shape (n,)
+        Networks.
+
+    Returns
+    -------
+    dict
+        By group and learner (``mixture`` for what the mixture makes): n, bias, rmse, ubrmse, mae [m³ m⁻³] and r.
+    """
+    shared = np.isfinite(members).all(axis=1) & np.isfinite(mixed) & np.isfinite(observed)
+    found: dict[str, dict[str, Any]] = {}
+    for group in np.unique(groups[shared]).tolist():
+        own = shared & (groups == group)
+        columns = dict(zip(LEARNERS, members[own].T, strict=True)) | {"mixture": mixed[own]}
+        found[group] = {
+            name: {key: plain(value) for key, value in scores(one, observed[own]).items()}
+            for name, one in columns.items()
+        }
+    return found

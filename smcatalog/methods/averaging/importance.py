@@ -128,6 +128,7 @@ def explain_predictors(
     settings: LearnerSettings | None = None,
     rows: int = 500,
     least: int = 100,
+    most: int = 20_000,
     repeats: int = 10,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -149,6 +150,8 @@ def explain_predictors(
         Rows that SHAP explains at most in a zone.
     least : int
         Samples without which a zone is left out.
+    most : int
+        Samples of a zone that are looked at, drawn by lot: of millions more say the same.
     repeats : int
         Permutations of each predictor.
     seed : int
@@ -172,7 +175,7 @@ def explain_predictors(
     whole = np.isfinite(features).all(axis=1) & np.isfinite(target)
     table = []
     for zone in np.unique(zones[zones >= 0]).tolist():
-        own = rng.permutation(np.flatnonzero(whole & (zones == zone)))
+        own = rng.permutation(np.flatnonzero(whole & (zones == zone)))[:most]
         if len(own) < least:
             continue
         held, fits = np.split(own, [len(own) // 3])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
 from smcatalog.core.errors import UsageError
 
@@ -14,6 +15,7 @@ __all__ = [
     "LearnerSettings",
     "LinearSettings",
     "SupportSettings",
+    "settings_from",
 ]
 
 LEARNERS: Final = ("forest", "linear", "support", "boosting")
@@ -143,3 +145,24 @@ class LearnerSettings:
     def as_dict(self) -> dict[str, dict[str, float]]:
         """Return plain values by learner."""
         return asdict(self)
+
+
+def settings_from(given: Mapping[str, Mapping[str, Any]]) -> LearnerSettings:
+    """Return hyperparameters from plain values by learner and name; defaults where nothing is given.
+
+    Raises
+    ------
+    UsageError
+        When a learner or name is unknown, or a value cannot be.
+    """
+    found = LearnerSettings()
+    for name, values in given.items():
+        if name not in LEARNERS:
+            raise UsageError(
+                f"no local learner is called '{name}'; there are {', '.join(LEARNERS)}"
+            )
+        try:
+            found = replace(found, **{name: replace(getattr(found, name), **values)})
+        except TypeError as error:
+            raise UsageError(f"settings of '{name}': {error}") from error
+    return found
