@@ -165,6 +165,10 @@ def random_event(dice: random.Random, connection) -> None:
 def test_the_plan_that_is_kept_is_the_one_made_from_nothing(place, shape, repetitions):
     dice = random.Random(f"plan {shape}")
     asked = definition(shape, training_until=make.FIRST + timedelta(days=40))
+    with place.engine.begin() as connection:  # so that every shape has a day
+        for day in DAYS[20:28]:
+            for source, variable in (("C", "sm"), *SERIES):
+                plans.put_layer(connection, source, variable, day)
     for round_ in range(repetitions(12)):
         for _ in range(dice.randrange(1, 12)):
             with place.engine.begin() as connection:
