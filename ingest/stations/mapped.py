@@ -22,7 +22,9 @@ The declaration::
     name = "5TM"
     content = "volumetric"         # or "relative": to what the soil holds at most
     unit = "percent"               # or "1"; "m3 m-3" for volumetric content
-    full = 0.38                    # for relative content: m3 m-3 at 100 percent
+    full = 0.38                    # for relative content: m3 m-3 at 100 percent; or, where that is the field capacity,
+    # field_capacity = 0.24        # kg kg-1 of dry soil, and
+    # bulk_density = 1300          # kg m-3
     missing = ["NA", "-9999"]      # texts that mean no value; an empty one always does
     flag_column = "flag"           # may be left out, with good_flags
     good_flags = ["G", ""]
@@ -51,6 +53,7 @@ from ingest.refusal import one_line, refusing
 from ingest.sniff import Format, head, sniff
 from ingest.tables import read_rows
 from smcatalog.core.errors import RefusedInput, UsageError
+from smcatalog.core.soil_water import relative_to_volumetric
 from smcatalog.core.stations import Depth, Site, StationSeries
 
 __all__ = ["READER", "StationCsv"]
@@ -210,7 +213,7 @@ def _sensor(values: Any) -> _Sensor:
             "or relative in 1 or percent"
         )
     relative = content == "relative"
-    full = float(table.take("full", _NUMBER)) if relative else 1.0
+    full = _full(table) if relative else 1.0
     if not 0 < full <= 1:
         raise RefusedInput(
             f"its declaration has full = {full:g}: m3 m-3 that the soil holds at most"
@@ -227,6 +230,16 @@ def _sensor(values: Any) -> _Sensor:
     )  # fmt: skip
     table.end()
     return sensor
+
+
+def _full(table: _Table) -> float:
+    """Return what 100 percent of relative content is [m³ m⁻³]."""
+    capacity = table.maybe("field_capacity", _NUMBER)
+    if capacity is None:
+        return float(table.take("full", _NUMBER))
+    with _possible("a field capacity or bulk density"):
+        density = float(table.take("bulk_density", _NUMBER))
+        return float(relative_to_volumetric(np.array(100.0), float(capacity), density))
 
 
 @contextmanager

@@ -39,6 +39,12 @@ def test_relative_content_becomes_volumetric_and_local_time_utc(tmp_path):
     assert series.good.all()
 
 
+def test_relative_humidity_of_agrometeorological_stations_is_of_field_capacity(tmp_path):
+    text = make.STATION_CSV.replace("full = 0.4", "field_capacity = 0.24\nbulk_density = 1300")
+    (series,) = _read(_file(tmp_path, text, ["2018-06-01 00:00,50"]))
+    np.testing.assert_allclose(series.values, [0.5 * 0.24 * 1.3], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("unit", "value", "expected"),
     [("percent", "25", 0.25), ("m3 m-3", "0.25", 0.25), ("1", "0.25", 0.25)],
@@ -120,6 +126,9 @@ def test_several_stations_and_depths_in_one_table(tmp_path):
         ("depth = [0.1, 0.1]", "depth = [0.1]", "a depth that is impossible"),
         ("full = 0.4\n", "", "lacks 'full'"),
         ("full = 0.4", "full = 40", "full = 40"),
+        ("full = 0.4", "field_capacity = 0.24", "lacks 'bulk_density'"),
+        ("full = 0.4", "field_capacity = 24\nbulk_density = 1300", "field capacity is in kg kg-1"),
+        ("full = 0.4", "field_capacity = 0.24\nbulk_density = 1.3", "bulk density is in kg m-3"),
         ('"percent"', '"kg"', "content = 'relative' in unit = 'kg'"),
         ('"percent"', '"m3 m-3"', "content = 'relative' in unit = 'm3 m-3'"),
         ('station = "Xilinhot"', "", "one of 'station' and 'station_column'"),
