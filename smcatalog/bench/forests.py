@@ -75,9 +75,12 @@ def scenery(count: int, shape: tuple[int, int], seed: int = 2) -> NDArray[np.flo
 
 
 def fitted_on(
-    values: NDArray[np.float32], parameters: dict[str, Any], names: tuple[str, ...] = ()
+    values: NDArray[np.float32],
+    parameters: dict[str, Any],
+    names: tuple[str, ...] = (),
+    method: str = "random_forest",
 ) -> Any:
-    """Return a random forest fitted on samples from fields of shape (p, ...), with noise as soil moisture has."""
+    """Return a method fitted on samples from fields of shape (p, ...), with noise as soil moisture has."""
     rng = np.random.default_rng(3)
     flat = values.reshape(len(values), -1)
     features = flat[:, rng.choice(flat.shape[1], _SAMPLES)].T.astype(np.float64)
@@ -91,4 +94,4 @@ def fitted_on(
         np.arange(_SAMPLES),
         np.full(_SAMPLES, np.datetime64("2020-06-01", "D")),
     )
-    return create("random_forest", parameters).fit(samples)
+    return create(method, parameters).fit(samples)
