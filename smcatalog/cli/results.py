@@ -10,6 +10,7 @@ import typer
 from smcatalog.cli.data import find_definition, open_workspace
 from smcatalog.cli.database import ensure_ready
 from smcatalog.cli.output import bar, meter, print_json, print_table, say
+from smcatalog.cli.stacks import print_stack
 from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day, parse_instant
@@ -269,11 +270,16 @@ def _scores(
     product: str,
     figures: Annotated[
         Path | None,
-        typer.Option(help="Folder for figures: R and RMSE by partition, importances (PNG)."),
+        typer.Option(
+            help="Folder for figures (PNG): R and RMSE by partition, importances; of a stack its test and SHAP."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show how the learners of a product's models scored as they learned, against the coarse product."""
+    """Show how the learners of a product's models scored as they learned, against the coarse product.
+
+    Of a stack by zone, and beside it one stack for all zones on the same samples.
+    """
     from smcatalog.services.learning import LEARNING_SCORES, draw_learning, learning
 
     found = learning(open_workspace(context), product)
@@ -281,18 +287,24 @@ def _scores(
     if json:
         print_json(found)
         return
-    columns = ["learner", "partitions", "chosen"]
-    columns += [f"{half} {name}" for half in ("train", "test") for name in LEARNING_SCORES]
-    rows = [
-        (row.learner, row.partitions, row.chosen,
-         *(half.get(name) for half in (row.train, row.test) for name in LEARNING_SCORES))
-        for row in found.rows
-    ]  # fmt: skip
-    print_table(columns, rows)
-    say(
-        f"version {found.version}: means over {len(found.own)} partitions, against the coarse product; "
-        f"{len(found.borrowed)} partitions use the model of the one before"
-    )
+    if found.stack is not None:
+        print_stack(found.stack)
+        say(
+            f"version {found.version}: R and RMSE [m³ m⁻³] against the coarse product; * is the best of its zone"
+        )
+    else:
+        columns = ["learner", "partitions", "chosen"]
+        columns += [f"{half} {name}" for half in ("train", "test") for name in LEARNING_SCORES]
+        rows = [
+            (row.learner, row.partitions, row.chosen,
+             *(half.get(name) for half in (row.train, row.test) for name in LEARNING_SCORES))
+            for row in found.rows
+        ]  # fmt: skip
+        print_table(columns, rows)
+        say(
+            f"version {found.version}: means over {len(found.own)} partitions, against the coarse product; "
+            f"{len(found.borrowed)} partitions use the model of the one before"
+        )
     for path in drawn:
         say(f"wrote {path}")
 

@@ -29,6 +29,7 @@ __all__ = [
     "product_version",
     "record_model",
     "set_planned_algorithm",
+    "version_definition",
 ]
 
 
@@ -259,6 +260,14 @@ def product_version(connection: Connection, name: str) -> ProductVersionRecord:
             f"no map of a product '{name}' was ever made here: run 'smcatalog produce {name}'"
         )
     return ProductVersionRecord(row.id, row.product_id, name, row.number)
+
+
+def version_definition(connection: Connection, version_id: int) -> dict[str, Any]:
+    """Return the definition of a product version, as plain values."""
+    found: dict[str, Any] = connection.execute(
+        select(ProductVersion.definition).where(ProductVersion.id == version_id)
+    ).scalar_one()
+    return found
 
 
 _MODEL: Final = (

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 import joblib
 import numpy as np
 
-from smcatalog.core.errors import StoreError
-from smcatalog.methods.archive import open_archive, write_archive
+from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.residuals import ResidualMethod, shares
 from smcatalog.methods.values import Matrix, Samples
 
@@ -69,7 +68,7 @@ class Booster(ResidualMethod):
     @classmethod
     @abstractmethod
     def _read(cls, path: Path) -> Any:
-        """Read a model that `_write` wrote."""
+        """Read a model that `_write` wrote; a ``ValueError`` where it is none."""
 
     def save(self, path: Path) -> None:
         """Write a ZIP file with a model for each depth in the library's own format."""
@@ -89,12 +88,10 @@ class Booster(ResidualMethod):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        with open_archive(path) as archive:
+        with model_archive(path, cls.name) as archive:
             content = archive.content
-            if content.get("method") != cls.name:
-                raise StoreError(f"{path.name} does not hold a {cls.name} model")
             method = cls(**content["parameters"])
             method._restore(content)
             method.model_ = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from catboost import CatBoostRegressor
+from catboost import CatBoostError, CatBoostRegressor
 
 from smcatalog.methods.boosters import Booster
 from smcatalog.methods.values import Matrix
@@ -90,4 +90,7 @@ class CatBoost(Booster):
 
     @classmethod
     def _read(cls, path: Path) -> Any:
-        return CatBoostRegressor().load_model(str(path), format="cbm")
+        try:
+            return CatBoostRegressor().load_model(str(path), format="cbm")
+        except CatBoostError as error:
+            raise ValueError(error) from error

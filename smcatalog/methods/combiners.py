@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.methods.values import Matrix, Samples
 
@@ -54,6 +57,24 @@ class Combiner(ABC):
     @abstractmethod
     def fit(self, samples: Samples, learners: Mapping[str, LearnerChoice], seed: int) -> None:
         """Fit the learners to samples, and whatever combines them."""
+
+    def fit_across(
+        self,
+        samples: Samples,
+        learners: Mapping[str, LearnerChoice],
+        seed: int,
+        zones: NDArray[np.str_],  # noqa: ARG002 - those that tell zones apart look at it
+    ) -> None:
+        """Fit to samples of several zones, beside combinations that are fitted to each zone alone.
+
+        Parameters
+        ----------
+        zones : ndarray of str, shape (n,)
+            Zone of each sample; empty for those in no zone with a combination of its own. A combiner that keeps samples
+            for testing may keep those that the zones' own keep, and report scores by zone. By default
+            zones make no difference.
+        """
+        self.fit(samples, learners, seed)
 
     @abstractmethod
     def predict(self, features: Matrix) -> tuple[Matrix, Matrix]:

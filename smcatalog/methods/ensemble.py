@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from smcatalog.core.zones import HIGHEST_NUMBER
-from smcatalog.methods.archive import open_archive, write_archive
+from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import Combiner, LearnerChoice, create_combiner
 from smcatalog.methods.registry import load
@@ -46,6 +45,10 @@ class Ensemble(Method):
     zone_learners : mapping of str to mapping of str to mapping, optional
         Parameters by zone (its number, or ``all``) and learner in place of ``learners``, ``parameters`` and
         ``grids``.
+    zone_options : mapping of str to mapping, optional
+        Options by zone (its number, or ``all``) that take the place of those in ``options``.
+    zone_all_late : bool
+        Whether the combination of all samples is fitted when it is first needed, see `Zoned`.
     """
 
     name: ClassVar[str] = "ensemble"
@@ -64,6 +67,8 @@ class Ensemble(Method):
         zones: str | None = None,
         zone_min_samples: int = 100,
         zone_learners: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+        zone_options: Mapping[str, Mapping[str, Any]] | None = None,
+        zone_all_late: bool = False,
     ) -> None:
         self.learners = learners
         self.combine = combine
@@ -74,6 +79,8 @@ class Ensemble(Method):
         self.zones = zones
         self.zone_min_samples = zone_min_samples
         self.zone_learners = zone_learners
+        self.zone_options = zone_options
+        self.zone_all_late = zone_all_late
 
     def _choices(self) -> dict[str, LearnerChoice]:
         parameters, grids = self.parameters or {}, self.grids or {}
@@ -89,8 +96,12 @@ class Ensemble(Method):
             zone: {name: LearnerChoice(name, given, {}) for name, given in learners.items()}
             for zone, learners in (self.zone_learners or {}).items()
         }
-        make = partial(create_combiner, self.combine, self.options or {})
-        return Zoned(make, self.zones, self.zone_min_samples, own)
+        options, by_zone = self.options or {}, self.zone_options or {}
+
+        def make(zone: str) -> Combiner:
+            return create_combiner(self.combine, {**options, **by_zone.get(zone, {})})
+
+        return Zoned(make, self.zones, self.zone_min_samples, own, late=self.zone_all_late)
 
     def _fit(self, samples: Samples) -> None:
         if self.zones in samples.names:
@@ -118,24 +129,37 @@ class Ensemble(Method):
         return self.combiner_.report
 
     def tuned(self) -> Self:
-        """Return the same with the learners that predict alone, their parameters given."""
+        """Return the same with the learners that predict alone, their parameters given.
+
+        A stack keeps its second layer, too: what joins the learners is chosen like their parameters, and learning it
+        again would fit each learner once more for every fold.
+        """
         chosen = self.combiner_.chosen
         fresh = super().tuned()
         options = {**(self.options or {}), **self.combiner_.when_scored}
         fresh.set_params(learners=list(chosen), parameters=chosen, grids=None, options=options)
         if isinstance(self.combiner_, Zoned):
-            fresh.set_params(zone_learners=self.combiner_.chosen_by_zone)
+            fresh.set_params(
+                zone_learners=self.combiner_.chosen_by_zone,
+                zone_options={
+                    zone: {**(self.zone_options or {}).get(zone, {}), **scored}
+                    for zone, scored in self.combiner_.when_scored_by_zone.items()
+                },
+                zone_all_late=True,
+            )
         return fresh
 
     def save(self, path: Path) -> None:
         """Write a ZIP file with the learners in formats of their own."""
+        state = self.combiner_.state  # first: a combination that comes late is fitted for it
         content = {
+            "method": self.name,
             "parameters": self.get_params(),
             "features": list(self.feature_names_),
             "lower": self.lower_.tolist(),
             "upper": self.upper_.tolist(),
             "members": {part: member.name for part, member in self.combiner_.members_.items()},
-            "state": self.combiner_.state,
+            "state": state,
         }
         members = self.combiner_.members_
         write_archive(path, content, {part: member.save for part, member in members.items()})
@@ -147,9 +171,9 @@ class Ensemble(Method):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        with open_archive(path) as archive:
+        with model_archive(path, cls.name) as archive:
             content = archive.content
             parameters = content["parameters"]  # JSON knows lists only
             method = cls(**{**parameters, "learners": tuple(parameters["learners"])})

@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smcatalog.core.errors import StoreError
-from smcatalog.methods.archive import open_archive, write_archive
+from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.base import Method
 from smcatalog.methods.trees import Trees
 from smcatalog.methods.values import Matrix, Samples
@@ -119,23 +117,17 @@ class RandomForest(Method):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        with open_archive(path) as archive:
+        with model_archive(path, cls.name) as archive:
             content = archive.content
-            if content.get("method") != cls.name:
-                raise StoreError(f"{path.name} does not hold a {cls.name} model")
-            try:
-                method = cls(**content["parameters"])
-                method.feature_names_ = tuple(content["features"])
-                method.lower_, method.upper_, method.shares_ = (
-                    np.array(content[name], np.float64)
-                    for name in ("lower", "upper", "importances")
-                )
-                arrays = {name: _read(archive.part(name)) for name in Trees.KEPT}
-            except (KeyError, TypeError, ValueError, BadZipFile) as error:
-                raise StoreError(f"{path.name} is no whole {cls.name} model: {error}") from error
-        method.trees_ = Trees.restored(arrays, len(method.feature_names_))
+            method = cls(**content["parameters"])
+            method.feature_names_ = tuple(content["features"])
+            method.lower_, method.upper_, method.shares_ = (
+                np.array(content[name], np.float64) for name in ("lower", "upper", "importances")
+            )
+            arrays = {name: _read(archive.part(name)) for name in Trees.KEPT}
+            method.trees_ = Trees.restored(arrays, len(method.feature_names_))
         return method
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
+from smcatalog.methods.splits import part
 from smcatalog.methods.values import Samples
 
-__all__ = ["SPLITS", "kept_for_test"]
+__all__ = ["SPLITS", "kept_for_test", "kept_in_zones"]
 
 SPLITS: Final = ("random", "days")
 
@@ -50,3 +51,14 @@ def kept_for_test(samples: Samples, share: float, how: str, seed: int) -> NDArra
     due = np.rint(share * np.arange(n + 1))
     chosen[order] = np.diff(due) > 0
     return chosen
+
+
+def kept_in_zones(
+    samples: Samples, zones: NDArray[np.str_], share: float, how: str, seed: int
+) -> NDArray[np.bool_]:
+    """Mark the samples that are kept for testing, in each zone those that `kept_for_test` marks in it alone."""
+    held = np.zeros(len(samples), bool)
+    for zone in np.unique(zones):
+        rows = np.flatnonzero(zones == zone)
+        held[rows] = kept_for_test(part(samples, rows), share, how, seed)
+    return held

@@ -94,4 +94,7 @@ class LightGBM(Booster):
 
     @classmethod
     def _read(cls, path: Path) -> Any:
-        return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+        try:
+            return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+        except lightgbm.basic.LightGBMError as error:
+            raise ValueError(error) from error

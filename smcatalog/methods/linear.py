@@ -8,6 +8,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from smcatalog.core.errors import StoreError
+from smcatalog.methods.archive import readable
 from smcatalog.methods.base import Method
 from smcatalog.methods.values import Matrix, Samples
 
@@ -93,10 +95,19 @@ class LinearRegression(Method):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a fitted method from JSON."""
-        content = json.loads(path.read_text(encoding="utf-8"))
-        method = cls(**content["parameters"])
-        method.feature_names_ = tuple(content["features"])
-        for name in cls._learned:
-            setattr(method, name, np.array(content[name]))
+        """Read a fitted method from JSON.
+
+        Raises
+        ------
+        StoreError
+            When the file is damaged or holds something else.
+        """
+        with readable(path, cls.name):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.keys() != {"features", "parameters", *cls._learned}:
+                raise StoreError("it holds something else")
+            method = cls(**content["parameters"])
+            method.feature_names_ = tuple(content["features"])
+            for name in cls._learned:
+                setattr(method, name, np.array(content[name], np.float64))
         return method

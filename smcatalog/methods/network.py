@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from smcatalog.core.errors import StoreError
+from smcatalog.methods.archive import checked, readable
 from smcatalog.methods.residuals import ShuffledMethod, Standard
 from smcatalog.methods.splits import part
 from smcatalog.methods.values import Matrix, Samples
@@ -181,28 +181,24 @@ class NeuralNetwork(ShuffledMethod):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:  # not even text
-            raise StoreError(f"{path.name} does not hold a {cls.name} model: {error}") from error
-        if content.get("method") != cls.name:
-            raise StoreError(f"{path.name} does not hold a {cls.name} model")
-        parameters = content["parameters"]
-        method = cls(**{**parameters, "hidden": tuple(parameters["hidden"])})
-        method._restore(content)
-        kept = content["importances"]
-        method.importances_ = None if kept is None else np.array(kept)
-        features, target = (
-            Standard.of(*map(np.array, content[name]))
-            for name in ("feature_standard", "target_standard")
-        )
-        method.model_ = _Network(
-            features,
-            target,
-            [np.array(each) for each in content["weights"]],
-            [np.array(each) for each in content["biases"]],
-            content["epochs"],
-        )
+        with readable(path, cls.name):
+            content = checked(json.loads(path.read_text(encoding="utf-8")), cls.name)
+            parameters = content["parameters"]
+            method = cls(**{**parameters, "hidden": tuple(parameters["hidden"])})
+            method._restore(content)
+            kept = content["importances"]
+            method.importances_ = None if kept is None else np.array(kept)
+            features, target = (
+                Standard.of(*map(np.array, content[name]))
+                for name in ("feature_standard", "target_standard")
+            )
+            method.model_ = _Network(
+                features,
+                target,
+                [np.array(each) for each in content["weights"]],
+                [np.array(each) for each in content["biases"]],
+                content["epochs"],
+            )
         return method

@@ -51,7 +51,7 @@ _METHODS: Final[dict[str, _Entry]] = {
     "xgboost": _Entry("xgb", "XGBoost", 1),
     "lightgbm": _Entry("lgbm", "LightGBM", 1),
     "catboost": _Entry("cat", "CatBoost", 1),
-    "ensemble": _Entry("ensemble", "Ensemble", 1),
+    "ensemble": _Entry("ensemble", "Ensemble", 2),
     "bayesian_model_averaging": _Entry("averaging.method", "BayesianModelAveraging", 1),
 }
 

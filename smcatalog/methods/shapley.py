@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from smcatalog.core.errors import UsageError
 from smcatalog.methods.base import Method
 from smcatalog.methods.values import Matrix
 
-__all__ = ["contributions", "explainable"]
+__all__ = ["contributions", "explainable", "summary"]
 
 Explained = tuple[Matrix, Matrix]
 
@@ -50,6 +50,47 @@ def contributions(method: Method, features: Matrix) -> Explained:
 def explainable(method: Method) -> bool:
     """Say whether contributions of features are known of a method."""
     return method.name in _EXPLAINERS
+
+
+def summary(
+    names: Sequence[str], features: Matrix, values: Matrix, base: Matrix, shown: int
+) -> dict[str, Any]:
+    """Return what figures of contributions need, as plain values (Xu et al. 2024, figure 10).
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the features.
+    features : ndarray, shape (n, p)
+        By lot: the first ones stand for all.
+    values : ndarray, shape (n, p, d)
+        Their contributions [m³ m⁻³].
+    base : ndarray, shape (d,)
+        What they add up to the estimate from [m³ m⁻³].
+    shown : int
+        Samples that are kept one by one at most.
+
+    Returns
+    -------
+    dict
+        ``samples``; ``base``; ``mean_abs``, the mean size of each feature's contributions [m³ m⁻³] over samples and
+        depths; ``points`` with, by feature, ``features`` (four digits) and ``contributions`` (to 1e-5 m³ m⁻³, mean
+        of the depths) of the samples that are kept.
+    """
+    mean = np.abs(values).mean(axis=(0, 2))
+    few, their = features[:shown], values[:shown].mean(axis=2)
+    return {
+        "samples": len(features),
+        "base": base.tolist(),
+        "mean_abs": dict(zip(names, mean.tolist(), strict=True)),
+        "points": {
+            name: {
+                "features": [float(f"{x:.4g}") for x in few[:, i]],
+                "contributions": np.round(their[:, i], 5).tolist(),
+            }
+            for i, name in enumerate(names)
+        },
+    }
 
 
 def _of_linear(method: Any, features: Matrix) -> Explained:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 from smcatalog.methods.combiners import Combiner, LearnerChoice
-from smcatalog.methods.held_out import SPLITS, kept_for_test
+from smcatalog.methods.held_out import SPLITS, kept_for_test, kept_in_zones
 from smcatalog.methods.residuals import ResidualMethod
-from smcatalog.methods.scores import scores_of
 from smcatalog.methods.second_layer import SECOND_LAYERS, fit_second_layer
-from smcatalog.methods.shapley import contributions, explainable
+from smcatalog.methods.shapley import contributions, explainable, summary
 from smcatalog.methods.splits import FoldsBy, fold_numbers, part
+from smcatalog.methods.stack_report import scores_of_each, seen
 from smcatalog.methods.tuning import learner, parallel, tune
 from smcatalog.methods.values import Matrix, Samples
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
 __all__ = ["Stacked"]
+
+_LEARNED: Final[Mapping[str, Any]] = {}
 
 
 class Stacked(Combiner):
@@ -57,11 +60,16 @@ class Stacked(Combiner):
     explained : int
         Samples that contributions of features (SHAP) are worked out for, drawn from the training part; 0: none.
         The paper takes all of them.
+    shown : int
+        Samples among them whose contributions are kept one by one, for figures.
     tune_folds : int
         Folds by which values of a grid are compared, made as those of the second layer; where there is no grid
         nothing is chosen.
     tune_samples : int
         Samples that they are compared on at most.
+    second_layer : mapping
+        A second layer to be taken as it is, the property `second_layer_` of a fitted stack; empty: it is learned. With it
+        each learner is fitted once and not once more for each fold.
 
     Attributes
     ----------
@@ -104,6 +112,8 @@ class Stacked(Combiner):
         explained: int = 1000,
         tune_folds: int = 5,
         tune_samples: int = 10_000,
+        shown: int = 200,
+        second_layer: Mapping[str, Any] = _LEARNED,
     ) -> None:
         for name, value, known in (
             ("split", split, SPLITS),
@@ -123,23 +133,59 @@ class Stacked(Combiner):
         self.explained = explained
         self.tune_folds = tune_folds
         self.tune_samples = tune_samples
+        self.shown = shown
+        self.second_layer = second_layer
         self._chosen: dict[str, dict[str, Any]] = {}
         self._report: dict[str, Any] = {}
         self._seed = 0
 
     def fit(self, samples: Samples, learners: Mapping[str, LearnerChoice], seed: int) -> None:
         """Fit the learners and the second layer."""
+        held = kept_for_test(samples, self.test_share, self.split, seed)
+        self._fit_to(samples, learners, seed, held, None)
+
+    def fit_across(
+        self,
+        samples: Samples,
+        learners: Mapping[str, LearnerChoice],
+        seed: int,
+        zones: NDArray[np.str_],
+    ) -> None:
+        """Fit to samples of several zones; each is divided by the same lots as for a stack of its own.
+
+        What is kept for testing in a zone is thus the same for both stacks, and scores by zone say what zones are
+        worth.
+        """
+        held = kept_in_zones(samples, zones, self.test_share, self.split, seed)
+        self._fit_to(samples, learners, seed, held, zones)
+
+    def _fit_to(
+        self,
+        samples: Samples,
+        learners: Mapping[str, LearnerChoice],
+        seed: int,
+        held: NDArray[np.bool_],
+        zones: NDArray[np.str_] | None,
+    ) -> None:
         if not learners:
             raise UsageError("a stack needs a learner")
-        self._seed = seed
-        held = kept_for_test(samples, self.test_share, self.split, seed)
-        train = part(samples, ~held)
+        self._seed, train = seed, part(samples, ~held)
         self._chosen = {
             name: self._parameters(choice, train, seed) for name, choice in learners.items()
         }
-        unseen = self._unseen(train, learners)
-        self._fit_second(unseen, train.target)
+        unseen = None
+        if self.second_layer:
+            self._take_second(self.second_layer, list(learners))
+        else:
+            unseen = self._unseen(train, learners)
+            self._fit_second(unseen, train.target)
         self.members_ = self._fitted(train, learners)
+        parts = {"train": train} | ({"test": part(samples, held)} if held.any() else {})
+        halves = {
+            half: (self._each(_estimates(self.members_, one.features)), one.target)
+            for half, one in parts.items()
+        }
+        by_half = None if zones is None else {"train": zones[~held], "test": zones[held]}
         self._report = {
             "weights": {
                 name: weights.tolist()
@@ -148,13 +194,12 @@ class Stacked(Combiner):
             "constant": self.constant_.tolist(),
             "second": self.second,
             "chosen": self._chosen,
-            "scores": {
-                "train": self._scores(train),
-                "unseen": self._scores_of(unseen, train.target),
-                **({"test": self._scores(part(samples, held))} if held.any() else {}),
-            },
             "residual_sd": np.sqrt(self.residual_variance_).tolist(),
+            **seen(halves, by_half),
         }
+        if unseen is not None:
+            scores = scores_of_each(self._each(unseen), train.target)
+            self._report["scores"]["unseen"] = scores
         if self.explained:
             self._report["shap"] = self._explained(train, seed)
         if self.refit and held.any():
@@ -224,6 +269,30 @@ class Stacked(Combiner):
         self.residual_variance_ = (missed**2).mean(axis=0)
         self.spread_ = self._between(unseen).mean(axis=0)
 
+    def _take_second(self, given: Mapping[str, Any], names: list[str]) -> None:
+        if sorted(given["learners"]) != sorted(names):
+            raise UsageError(
+                f"stacking: 'second_layer' joins {', '.join(given['learners'])}, "
+                f"the learners are {', '.join(names)}"
+            )
+        columns = [given["learners"].index(name) for name in names]
+        self.weights_ = np.array(given["weights"], np.float64)[:, columns]
+        self.constant_, self.residual_variance_, self.spread_ = (
+            np.array(given[name], np.float64)
+            for name in ("constant", "residual_variance", "spread")
+        )
+
+    @property
+    def second_layer_(self) -> dict[str, Any]:
+        """How the learners are joined, as plain values: what the option `second_layer` takes."""
+        return {
+            "learners": list(self.members_),
+            "weights": self.weights_.tolist(),
+            "constant": self.constant_.tolist(),
+            "residual_variance": self.residual_variance_.tolist(),
+            "spread": self.spread_.tolist(),
+        }
+
     def _join(self, estimates: Matrix) -> Matrix:
         joined: Matrix = np.einsum("ndm,dm->nd", estimates, self.weights_) + self.constant_
         return joined
@@ -242,14 +311,11 @@ class Stacked(Combiner):
         floor = np.maximum(self.residual_variance_ - self.spread_, self.residual_variance_ / 4)
         return self._join(estimates), np.sqrt(floor + self._between(estimates))
 
-    def _scores(self, samples: Samples) -> dict[str, Any]:
-        return self._scores_of(_estimates(self.members_, samples.features), samples.target)
-
-    def _scores_of(self, estimates: Matrix, target: Matrix) -> dict[str, Any]:
-        """Return the scores of each learner and of the stack, over all depths."""
+    def _each(self, estimates: Matrix) -> dict[str, Matrix]:
+        """Return the estimates (n, d) of each learner and of the stack."""
         names = list(self._chosen)
-        scores = {name: scores_of(estimates[..., i], target) for i, name in enumerate(names)}
-        return {**scores, self.name: scores_of(self._join(estimates), target)}
+        each = {name: estimates[..., i] for i, name in enumerate(names)}
+        return {**each, self.name: self._join(estimates)}
 
     def contributions(self, features: Matrix) -> tuple[Matrix, Matrix]:
         """Return what each feature adds to estimates: the weighted sum of the learners' own contributions.
@@ -280,17 +346,12 @@ class Stacked(Combiner):
         return total, base
 
     def _explained(self, train: Samples, seed: int) -> dict[str, Any] | None:
-        """Return the mean size of each feature's contributions; None where a learner cannot be explained."""
+        """Return sizes of the features' contributions; None where a learner cannot be explained."""
         if not all(explainable(member) for member in self.members_.values()):
             return None
         rows = np.random.default_rng(seed).permutation(len(train))[: self.explained]
-        values, base = self.contributions(train.features[np.sort(rows)])
-        mean = np.abs(values).mean(axis=(0, 2))
-        return {
-            "samples": len(rows),
-            "base": base.tolist(),
-            "mean_abs": dict(zip(train.names, mean.tolist(), strict=True)),
-        }
+        features = train.features[rows]
+        return summary(train.names, features, *self.contributions(features), self.shown)
 
     @property
     def chosen(self) -> dict[str, dict[str, Any]]:
@@ -299,8 +360,8 @@ class Stacked(Combiner):
 
     @property
     def when_scored(self) -> dict[str, Any]:
-        """No part is kept for testing, since others are left out already, and nothing is explained."""
-        return {"test_share": 0.0, "explained": 0}
+        """No part is kept for testing, since others are left out already; the second layer stays what it is."""
+        return {"test_share": 0.0, "explained": 0, "second_layer": self.second_layer_}
 
     @property
     def importances(self) -> dict[str, float]:
@@ -321,22 +382,11 @@ class Stacked(Combiner):
     @property
     def state(self) -> dict[str, Any]:
         """The second layer, and what was seen."""
-        return {
-            "weights": self.weights_.tolist(),
-            "constant": self.constant_.tolist(),
-            "residual_variance": self.residual_variance_.tolist(),
-            "spread": self.spread_.tolist(),
-            "learners": list(self.members_),
-            "chosen": self._chosen,
-            "report": self._report,
-        }
+        return {**self.second_layer_, "chosen": self._chosen, "report": self._report}
 
     def restore(self, state: Mapping[str, Any], members: Mapping[str, Method]) -> None:
         """Become what was saved as ``state``."""
-        self.weights_ = np.array(state["weights"])
-        self.constant_ = np.array(state["constant"])
-        self.residual_variance_ = np.array(state["residual_variance"])
-        self.spread_ = np.array(state["spread"])
+        self._take_second(state, list(state["learners"]))
         # the order of the weights, whatever order JSON kept the members in
         self.members_ = {name: members[name] for name in state["learners"]}
         self._chosen, self._report = dict(state["chosen"]), dict(state["report"])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from sklearn.svm import SVR
 
-from smcatalog.core.errors import StoreError
+from smcatalog.methods.archive import checked, readable
 from smcatalog.methods.residuals import ShuffledMethod, Standard
 from smcatalog.methods.values import Matrix, Samples
 
@@ -158,27 +158,26 @@ class SupportVector(ShuffledMethod):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
+        with readable(path, cls.name):
+            # opened here: what is no file of arrays NumPy would leave open
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays: dict[str, Any] = dict(file.items())
-            content = json.loads(arrays["about"].tobytes())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise StoreError(f"{path.name} does not hold a {cls.name} model: {error}") from error
-        method = cls(**content["parameters"])
-        method._restore(content)
-        method.importances_ = arrays.get("importances")
-        method.model_ = _Machines(
-            Standard.of(arrays["feature_centre"], arrays["feature_scale"]),
-            Standard.of(arrays["target_centre"], arrays["target_scale"]),
-            [
-                _Machine(
-                    arrays[f"vectors{number}"],
-                    arrays[f"weights{number}"],
-                    *map(float, arrays[f"constants{number}"]),
-                )
-                for number in range(len(content["residual"]))
-            ],
-        )
+            content = checked(json.loads(arrays["about"].tobytes()), cls.name)
+            method = cls(**content["parameters"])
+            method._restore(content)
+            method.importances_ = arrays.get("importances")
+            method.model_ = _Machines(
+                Standard.of(arrays["feature_centre"], arrays["feature_scale"]),
+                Standard.of(arrays["target_centre"], arrays["target_scale"]),
+                [
+                    _Machine(
+                        arrays[f"vectors{number}"],
+                        arrays[f"weights{number}"],
+                        *map(float, arrays[f"constants{number}"]),
+                    )
+                    for number in range(len(content["residual"]))
+                ],
+            )
         return method

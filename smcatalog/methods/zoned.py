@@ -14,6 +14,8 @@ from smcatalog.methods.values import Matrix, Samples
 __all__ = ["Zoned", "zone_key"]
 
 _ALL: Final = "all"
+_LONGEST: Final = 20
+"""Digits of a zone's number at most."""
 _LEAST_PER_FEATURE: Final = 4
 """Samples of a zone for each feature: with fewer, two learners' parts of a split could not be fitted."""
 
@@ -27,12 +29,13 @@ class Zoned(Combiner):
     """A combiner of each zone's own, fitted to its samples alone (Xu et al. 2024, section 3.3).
 
     One more is fitted to the samples of all zones. It serves zones whose samples are too few and places
-    that are in no known zone. The number of the zone is no feature of the learners.
+    that are in no known zone, and it is what zones are compared with (`Combiner.fit_across`). The number of
+    the zone is no feature of the learners.
 
     Parameters
     ----------
     make : callable
-        Makes an unfitted combiner.
+        Makes an unfitted combiner for a zone, by its name.
     feature : str
         Name of the feature that holds the zone's number, from 1 on. 0 stands for no zone at all, any other number
         that no sample has for an unknown one.
@@ -40,21 +43,28 @@ class Zoned(Combiner):
         Samples that a zone needs for a combination of its own; at least four a feature are asked for.
     own : mapping of str to mapping of str to LearnerChoice, optional
         Learners of single zones (``"all"`` for the one of all) in place of those that `fit` is given.
+    late : bool
+        Whether the one of all is fitted when it is first needed, which may be never: for fits that are scored and
+        thrown away. The samples are kept until then.
     """
 
     name: ClassVar[str] = "zoned"
 
     def __init__(
         self,
-        make: Callable[[], Combiner],
+        make: Callable[[str], Combiner],
         feature: str,
         min_samples: int,
         own: Mapping[str, Mapping[str, LearnerChoice]] | None = None,
+        *,
+        late: bool = False,
     ) -> None:
         self._make = make
         self._feature = feature
         self._min_samples = min_samples
         self._own = dict(own or {})
+        self._late = late
+        self._fit_all: Callable[[], Combiner] | None = None
         self._parts: dict[str, Combiner] = {}
         self._column = 0
         self._counts: dict[str, int] = {}
@@ -75,21 +85,34 @@ class Zoned(Combiner):
         zones = samples.features[:, self._column]
         rest = _without(samples, self._column, np.arange(len(samples)))
         least = max(self._min_samples, _LEAST_PER_FEATURE * len(rest.names))
-        self._parts, self._counts = {_ALL: self._fitted(_ALL, rest, learners, seed)}, {}
+        self._parts, self._counts = {}, {}
+        names = np.full(len(samples), "", np.dtypes.StrDType(_LONGEST))
         for number in np.unique(zones).tolist():
             key, members = zone_key(number), np.flatnonzero(zones == number)
             self._counts[key] = len(members)
             if number > 0 and len(members) >= least:
+                combiner = self._make(key)
                 part = _without(samples, self._column, members)
-                self._parts[key] = self._fitted(key, part, learners, seed)
+                combiner.fit(part, self._own.get(key, learners), seed)
+                self._parts[key], names[members] = combiner, key
+
+        def fit_all() -> Combiner:
+            combiner = self._make(_ALL)
+            combiner.fit_across(rest, self._own.get(_ALL, learners), seed, names)
+            return combiner
+
+        self._fit_all = fit_all
+        if not (self._late and self._parts):
+            self._of_all()
         self._gather()
 
-    def _fitted(
-        self, key: str, samples: Samples, learners: Mapping[str, LearnerChoice], seed: int
-    ) -> Combiner:
-        combiner = self._make()
-        combiner.fit(samples, self._own.get(key, learners), seed)
-        return combiner
+    def _of_all(self) -> Combiner:
+        """Return the combination of all samples, fitted by now."""
+        if self._fit_all is not None:
+            self._parts = {_ALL: self._fit_all(), **self._parts}
+            self._fit_all = None
+            self._gather()
+        return self._parts[_ALL]
 
     def _gather(self) -> None:
         self.members_ = {
@@ -113,31 +136,38 @@ class Zoned(Combiner):
             if inside.any():
                 mean[inside], uncertainty[inside] = part.predict(rest[inside])
         if left.any():
-            mean[left], uncertainty[left] = self._parts[_ALL].predict(rest[left])
+            mean[left], uncertainty[left] = self._of_all().predict(rest[left])
         return mean, uncertainty
 
     def part(self, zone: float) -> Combiner:
         """Return the combination that serves a zone."""
-        return self._parts.get(zone_key(zone), self._parts[_ALL])
+        return self._parts.get(zone_key(zone)) or self._of_all()
 
     @property
     def chosen(self) -> dict[str, dict[str, Any]]:
         """Parameters of the learners that were fitted to all zones."""
-        return self._parts[_ALL].chosen
+        return self._of_all().chosen
 
     @property
     def chosen_by_zone(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Parameters by zone and learner, ``"all"`` among the zones."""
+        self._of_all()
         return {key: part.chosen for key, part in self._parts.items()}
 
     @property
     def when_scored(self) -> dict[str, Any]:
-        """What the combiners of the zones say."""
-        return self._parts[_ALL].when_scored
+        """What the combination of all says."""
+        return self._of_all().when_scored
+
+    @property
+    def when_scored_by_zone(self) -> dict[str, dict[str, Any]]:
+        """What the zones' own combinations say, by zone."""
+        return {key: part.when_scored for key, part in self._parts.items() if key != _ALL}
 
     @property
     def importances(self) -> dict[str, float]:
         """Mean of the zones' importances by their samples; the zone itself has none of its own."""
+        self._of_all()
         weights = {key: self._counts[key] for key in self._parts if key != _ALL}
         weights = weights or {_ALL: 1}
         found = {key: self._parts[key].importances for key in weights}
@@ -152,6 +182,7 @@ class Zoned(Combiner):
     @property
     def report(self) -> dict[str, Any]:
         """Reports by zone, ``all`` for the combination of all, and whose samples that one serves."""
+        self._of_all()
         served = [key for key in self._counts if key not in self._parts]
         return {
             "zones": {key: part.report for key, part in self._parts.items()},
@@ -165,6 +196,7 @@ class Zoned(Combiner):
     @property
     def state(self) -> dict[str, Any]:
         """The zones' states and which column holds the zone."""
+        self._of_all()
         return {
             "column": self._column,
             "counts": self._counts,
@@ -177,9 +209,9 @@ class Zoned(Combiner):
     def restore(self, state: Mapping[str, Any], members: Mapping[str, Any]) -> None:
         """Become what was saved as ``state``."""
         self._column, self._counts = state["column"], dict(state["counts"])
-        self._parts = {}
+        self._parts, self._fit_all = {}, None
         for key, saved in state["parts"].items():
-            self._parts[key] = self._make()
+            self._parts[key] = self._make(key)
             own = {name: members[f"zone-{key}-{name}"] for name in saved["members"]}
             self._parts[key].restore(saved["state"], own)
         self._gather()

@@ -63,6 +63,7 @@ METHODS: Final[dict[str, dict[str, type]]] = {
     ENSEMBLE: {
         "learners": list, "combine": str, "options": dict, "parameters": dict, "grids": dict,
         "random_state": int, "zones": str, "zone_min_samples": int, "zone_learners": dict,
+        "zone_options": dict, "zone_all_late": bool,
     },
     AVERAGING: {
         "windows": dict, "settings": dict, "grids": dict, "tuned_windows": int, "tune_folds": int, "zones": int,
@@ -80,6 +81,7 @@ COMBINERS: Final[dict[str, dict[str, type]]] = {
     "stacking": {
         "test_share": float, "split": str, "folds": int, "folds_by": str, "second": str, "intercept": bool,
         "ridge_strength": float, "refit": bool, "explained": int, "tune_folds": int, "tune_samples": int,
+        "shown": int, "second_layer": dict,
     },
 }  # fmt: skip
 """Options of each combiner."""
@@ -250,7 +252,7 @@ def _check_options(table: Table, known: Mapping[str, type]) -> None:
         if table.values.get(key, names[0]) not in names:
             raise table.error(key, f"one of {', '.join(names)}")
     least_of = {
-        "folds": 2, "most_draws": 1, "most_samples": 1, "explained": 0, "tune_folds": 2, "tune_samples": 1,
+        "folds": 2, "most_draws": 1, "most_samples": 1, "explained": 0, "shown": 0, "tune_folds": 2, "tune_samples": 1,
     }  # fmt: skip
     if not 0 < table.values.get("test_share", 0.3) < 1:
         raise table.error("test_share", "a share between 0 and 1")

@@ -300,7 +300,8 @@ def score_method(fitted: Method, samples: Samples) -> dict[str, Any]:
     All against the coarse product. Neighbouring cells and days are alike, so that only the scores with
     whole cells or whole blocks of days left out say something about new places and times. The blocks
     are months, or fifths of the days when there are fewer than three months. What the method chose from
-    all samples, as hyperparameters, it keeps.
+    all samples, as hyperparameters and the few weights of a stack's second layer, it keeps: the scores are of
+    learners that have not seen the part left out, joined by weights that have.
     """
 
     def predict(train: Samples, features: NDArray[np.float64]) -> NDArray[np.float64]:

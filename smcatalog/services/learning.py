@@ -8,10 +8,16 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.database.engine import transaction
-from smcatalog.database.products import product_version
+from smcatalog.database.products import product_version, version_definition
 from smcatalog.database.training import model_reports
+from smcatalog.database.zones import zones_of
+from smcatalog.products import Definition
+from smcatalog.services.stack_figures import draw_stacks
+from smcatalog.services.stacks import ALL, StackLearning, is_stack, stack_learning
 from smcatalog.services.workspace import Workspace
 
 __all__ = ["LEARNING_SCORES", "Importance", "LearnerRow", "Learning", "draw_learning", "learning"]
@@ -19,6 +25,8 @@ __all__ = ["LEARNING_SCORES", "Importance", "LearnerRow", "Learning", "draw_lear
 LEARNING_SCORES: Final = ("r", "rmse", "bias", "ubrmse")
 """Scores that are averaged over partitions."""
 _HALVES: Final = ("train", "test")
+_ZONES: Final = "zones:"
+_CALENDAR: Final = "day_of_year"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ class Learning:
         Of the learners that have such a measure.
     reports : mapping of str to mapping
         What each own model reports, by partition.
+    stack : StackLearning or None
+        Of a stack: its scores and those of its learners by zone, with zones and without.
     """
 
     product: str
@@ -85,6 +95,7 @@ class Learning:
     rows: tuple[LearnerRow, ...]
     importances: tuple[Importance, ...]
     reports: Mapping[str, Mapping[str, Any]]
+    stack: StackLearning | None = None
 
 
 def learning(workspace: Workspace, product: str) -> Learning:
@@ -96,11 +107,15 @@ def learning(workspace: Workspace, product: str) -> Learning:
         When the product has no model yet, or its method fits no learners beside each other.
     """
 
-    def find(connection: Any) -> tuple[int, list[tuple[str, bool, dict[str, Any]]]]:
+    def find(
+        connection: Connection,
+    ) -> tuple[int, list[tuple[str, bool, dict[str, Any]]], Definition, dict[str, str]]:
         version = product_version(connection, product)
-        return version.number, model_reports(connection, version.id)
+        definition = Definition.from_dict(version_definition(connection, version.id))
+        labels = _zone_labels(connection, definition)
+        return version.number, model_reports(connection, version.id), definition, labels
 
-    version, models = transaction(workspace.engine, find)
+    version, models, definition, labels = transaction(workspace.engine, find)
     own = {
         name: plain
         for period, borrowed, report in models
@@ -111,14 +126,44 @@ def learning(workspace: Workspace, product: str) -> Learning:
         raise NotFoundError(
             f"no model of {product} compares learners: produce it first, with method 'ensemble'"
         )
+    # where zones have models of their own, that of all zones is not one more of them
+    zoned = [report for report in own.values() if report.get("zone", ALL) != ALL]
+    averaged = zoned or list(own.values())
+    stacks = [report for report in own.values() if is_stack(report)]
     return Learning(
         product,
         version,
         tuple(own),
         tuple(period for period, borrowed, _ in models if borrowed),
-        _rows(list(own.values())),
-        _importances(list(own.values())),
+        _rows(averaged),
+        _importances(averaged),
         own,
+        stack_learning(
+            stacks, labels, _groups(definition), definition.method.parameters.get("learners", ())
+        )
+        if stacks
+        else None,
+    )
+
+
+def _zone_labels(connection: Connection, definition: Definition) -> dict[str, str]:
+    """Return what the zones that divide a product's samples are called, by their numbers."""
+    feature = definition.method.parameters.get("zones")
+    for covariate in definition.covariates:
+        if covariate.name == feature and covariate.source.startswith(_ZONES):
+            try:
+                found = zones_of(connection, covariate.source.removeprefix(_ZONES))
+            except NotFoundError:  # they came as a raster
+                return {}
+            return {str(zone.number): zone.label for zone in found.zones if zone.label}
+    return {}
+
+
+def _groups(definition: Definition) -> dict[str, str]:
+    """Return the predictors that have several features, by feature: classes, the day of the year as a circle."""
+    calendar = [name for name in definition.feature_names if name.startswith(_CALENDAR)]
+    return {name: c.name for c in definition.covariates if c.classes for name in c.features} | (
+        dict.fromkeys(calendar, _CALENDAR)
     )
 
 
@@ -126,7 +171,10 @@ def _by_zone(period: str, report: Mapping[str, Any]) -> list[tuple[str, Mapping[
     """Return the reports of a partition by name: one, or one for each of its zones."""
     if "zones" not in report:
         return [(period, _compared(report))]
-    return [(f"{period}, zone {zone}", _compared(one)) for zone, one in report["zones"].items()]
+    return [
+        (f"{period}, zone {zone}", {**_compared(one), "zone": zone})
+        for zone, one in report["zones"].items()
+    ]
 
 
 def _compared(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -193,24 +241,31 @@ def _importances(reports: Sequence[Mapping[str, Any]]) -> tuple[Importance, ...]
 
 
 def draw_learning(found: Learning, folder: Path) -> list[Path]:
-    """Draw the learners' R and RMSE by partition and their importances (Rao et al. 2022, figures 4, 5, 13).
+    """Draw what was learned: figures 4, 5, 13 of Rao et al. (2022), of a stack figures 4 and 10 of Xu et al. (2024).
 
     Parameters
     ----------
     folder : Path
-        Gets ``r.png``, ``rmse.png`` and ``importances.png``; it is made if it is not there.
+        Gets ``r.png``, ``rmse.png`` (by partition) and ``importances.png``, of a stack ``test.png`` and ``shap.png``;
+        it is made if it is not there.
 
     Raises
     ------
     UsageError
-        When matplotlib is not installed.
+        When matplotlib is not installed, or the folder cannot be made.
     """
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder} for figures: {error}") from error
+    heading = f"{found.product} version {found.version}"
+    if found.stack is not None:
+        return draw_stacks(found.stack, list(found.reports.values()), heading, folder)
     made = []
     learners = [row.learner for row in found.rows if row.learner != "combined"]
     for score, title in (("r", "R"), ("rmse", "RMSE, m³ m⁻³")):
@@ -225,7 +280,7 @@ def draw_learning(found: Learning, folder: Path) -> list[Path]:
                 ]
                 place.plot(found.own, values, marker=".", linewidth=1, label=name)
             place.set_ylabel(title)
-            place.set_title(f"{found.product} version {found.version}, {half}", loc="left")
+            place.set_title(f"{heading}, {half}", loc="left")
             place.grid(alpha=0.3)
         place.tick_params(axis="x", rotation=90)
         place.set_xlabel("partition")

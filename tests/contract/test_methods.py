@@ -1,6 +1,7 @@
 """What every registered method must do; a new one is tested by being listed."""
 
 import json
+import zipfile
 from dataclasses import replace
 from datetime import date
 
@@ -246,13 +247,61 @@ def test_the_uncertainty_is_that_of_samples_left_out(name):
     assert fitted.importances["swvl1"] == max(fitted.importances.values())
 
 
-@pytest.mark.parametrize("name", ["svr", "ann", "xgboost", "lightgbm", "catboost"])
-def test_files_of_other_methods_are_refused(name, tmp_path):
-    other = "xgboost" if name != "xgboost" else "lightgbm"
-    for source in (other, "linear_regression"):
-        create(source, SMALL.get(source, {})).fit(samples()).save(tmp_path / "other")
-        with pytest.raises(StoreError, match=rf"does not hold a {name}|no model of several"):
-            load(name, tmp_path / "other")
+DAMAGED = {
+    "cut off": lambda whole: whole[: len(whole) * 2 // 3],
+    "cut off at once": lambda whole: whole[:20],
+    "changed inside": lambda whole: (
+        whole[: len(whole) // 2] + b"\xff" * 40 + whole[len(whole) // 2 + 40 :]
+    ),
+    "changed at the end": lambda whole: whole[:-30] + b"\xff" * 30,
+    "empty": lambda _: b"",
+    "text": lambda _: b"no model at all\n",
+    "JSON": lambda _: b'{"method": 3}',
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_damaged_files_are_refused_by_name_and_with_what_to_do(method, tmp_path, how):
+    path = tmp_path / f"model{method.suffix}"
+    fitted_to(method, samples()).save(path)
+    path.write_bytes(DAMAGED[how](path.read_bytes()))
+    with pytest.raises(StoreError, match=rf"^{path.name} is damaged.* {method.name} ") as said:
+        load(method.name, path)
+    assert "smcatalog verify --repair" in str(said.value)
+
+
+def test_files_of_other_methods_are_refused(method, tmp_path):
+    others = [name for name in ("xgboost", "lightgbm", "random_forest", "linear_regression", "svr", "ensemble")
+              if name != method.name]  # fmt: skip
+    for other in others:
+        create(other, SMALL.get(other, {"folds": 0} if other == "svr" else {})).fit(
+            samples(100)
+        ).save(tmp_path / "other")
+        with pytest.raises(StoreError, match=f"^other is damaged or does not hold a {method.name}"):
+            load(method.name, tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm", "catboost", "random_forest", "ensemble"])
+def test_a_whole_archive_with_a_foreign_part_is_refused(name, tmp_path):
+    create(name, SMALL.get(name, {"n_estimators": 3})).fit(samples(100)).save(
+        tmp_path / "model.zip"
+    )
+    with zipfile.ZipFile(tmp_path / "model.zip") as file:
+        parts = {part: file.read(part) for part in file.namelist()}
+    for victim in [part for part in parts if part != "content.json"]:
+        for content in (b"something else\n", None):
+            with zipfile.ZipFile(tmp_path / "changed.zip", "w") as file:
+                for part, own in parts.items():
+                    kept = content if part == victim else own
+                    if kept is not None:
+                        file.writestr(part, kept)
+            with pytest.raises(StoreError, match=r"^changed.zip is damaged"):
+                load(name, tmp_path / "changed.zip")
+
+
+def test_a_file_that_is_not_there_is_not_called_damaged(method, tmp_path):
+    with pytest.raises(StoreError, match="No such file"):
+        load(method.name, tmp_path / "nothing")
 
 
 def test_unknown_methods_and_parameters_are_refused():

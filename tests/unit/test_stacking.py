@@ -11,10 +11,13 @@ from scipy.optimize import nnls
 from smcatalog.core.encoding import Quality
 from smcatalog.core.errors import UsageError
 from smcatalog.core.fingerprint import sha256_file
+from smcatalog.core.moments import Moments
 from smcatalog.methods import Covariates, Samples, create, load
 from smcatalog.methods.combiners import LearnerChoice
+from smcatalog.methods.density import density
 from smcatalog.methods.held_out import kept_for_test
 from smcatalog.methods.linear import LinearRegression
+from smcatalog.methods.scores import moments_of, scores_of
 from smcatalog.methods.second_layer import fit_second_layer
 from smcatalog.methods.shapley import contributions
 from smcatalog.methods.stacking import Stacked
@@ -277,10 +280,68 @@ def test_the_number_of_threads_changes_nothing(tmp_path, monkeypatch):
 def test_what_is_fitted_again_to_be_scored_chooses_nothing_and_keeps_nothing_back():
     fitted = ensemble(zones="zone").fit(zoned_samples())
     again = fitted.tuned()
-    assert again.get_params()["options"] == {"explained": 0, "test_share": 0.0}
+    options = again.get_params()["options"]
+    assert (options["explained"], options["test_share"]) == (0, 0.0)
     assert again.zone_learners["all"]["random_forest"]["n_estimators"] == 12
     scored = again.fit(zoned_samples(seed=8))
-    assert "test" not in scored.report["zones"]["2"]["scores"]
+    assert set(scored.report["zones"]["2"]["scores"]) == {"train"}
+    before, after = (one.combiner_.part(2).second_layer_ for one in (fitted, scored))
+    assert before == after
+    assert before != fitted.combiner_.part(1).second_layer_
+
+
+@pytest.mark.parametrize("zones", [None, "zone"])
+def test_scoring_again_fits_each_learner_once(monkeypatch, tmp_path, zones):
+    sizes = []
+    fit = LinearRegression._fit
+
+    def noted(self, data):
+        sizes.append(len(data))
+        fit(self, data)
+
+    data = zoned_samples()
+    again = ensemble(zones=zones, learners=["linear_regression"]).fit(data).tuned()
+    monkeypatch.setattr(LinearRegression, "_fit", noted)
+    again.fit(data).predict_samples(data.features)
+    # with zones the stack of all serves nobody here, and is not fitted at all
+    assert sorted(sizes) == (
+        sorted(np.unique(data.features[:, 1], return_counts=True)[1]) if zones else [len(data)]
+    )
+    # but it is there as soon as a place in no zone asks for it, or it is saved
+    again.save(tmp_path / "model.zip")
+    assert sizes[len(SLOPES) if zones else 1 :] == ([len(data)] if zones else [])
+    asked = block(0, names=data.names)
+    found = load("ensemble", tmp_path / "model.zip").predict(asked).mean
+    assert np.array_equal(found, again.predict(asked).mean)
+
+
+def test_a_zone_that_is_left_out_as_a_whole_is_served_by_the_stack_of_all():
+    data = zoned_samples()
+    fitted = ensemble(zones="zone").fit(data)
+    out = data.features[:, 1] == 5
+    rest = Samples(
+        data.names, data.features[~out], data.target[~out], data.groups[~out], data.days[~out]
+    )
+    again = fitted.tuned().fit(rest)
+    found = again.predict_samples(data.features[out])
+    of_all = fitted.combiner_.part(0).second_layer_
+    assert again.combiner_.part(0).second_layer_ == of_all
+    plain = ensemble(options={"explained": 0, "test_share": 0.0, "second_layer": of_all}).fit(
+        Samples(("wet", "sand"), rest.features[:, [0, 2]], rest.target, rest.groups, rest.days)
+    )
+    expected = plain.predict_samples(data.features[out][:, [0, 2]])
+    assert np.allclose(found, expected, rtol=1e-12)
+
+
+def test_a_second_layer_of_other_learners_is_refused():
+    given = stack().second_layer_
+    with pytest.raises(UsageError, match="'second_layer' joins linear_regression, random_forest"):
+        Stacked(second_layer=given).fit(
+            samples(), {"linear_regression": LEARNERS["linear_regression"]}, seed=1
+        )
+    swapped = Stacked(explained=0, second_layer=given)
+    swapped.fit(samples(), dict(reversed(LEARNERS.items())), seed=1)
+    assert swapped.weights_.tolist() == [row[::-1] for row in given["weights"]]
 
 
 def test_values_of_a_grid_are_compared_on_the_training_part_alone(monkeypatch):
@@ -305,10 +366,9 @@ def test_values_of_a_grid_are_compared_on_the_training_part_alone(monkeypatch):
 # -- zones
 
 
-def block(zone, n=50):
+def block(zone, n=50, names=("wet", "zone", "sand")):
     x = np.linspace(0.05, 0.95, n)
     values = np.stack([x, np.full(n, zone), np.full(n, 0.5)])[:, np.newaxis]
-    names = ("wet", "zone", "sand")
     return Covariates(names, values.astype(np.float32), np.zeros((1, n), np.uint16))
 
 
@@ -361,11 +421,78 @@ def test_zones_with_too_few_samples_and_unknown_ones_are_served_by_all():
     assert np.array_equal(of_all.mean, fifth.mean)
     assert np.array_equal(fitted.predict(block(77)).mean, fifth.mean)
     assert not np.array_equal(fitted.predict(block(1)).mean, fifth.mean)
-    plain = ensemble().fit(
+    # without a test part, whose lots differ, it is that of all samples to the last digit
+    whole = {"explained": 30, "test_share": 0.0}
+    fitted = ensemble(zones="zone", zone_min_samples=100, options=whole).fit(data)
+    plain = ensemble(options=whole).fit(
         Samples(("wet", "sand"), data.features[:, [0, 2]], data.target, data.groups, data.days)
     )
     rows = fitted.predict(block(0)).mean[0, 0]
     assert np.allclose(rows, plain.predict_samples(block(0).values[[0, 2], 0].T)[:, 0], atol=1e-6)
+
+
+def test_zones_and_no_zones_are_scored_on_the_same_samples():
+    data = zoned_samples()
+    fitted = ensemble(zones="zone", learners=["linear_regression"]).fit(data)
+    zones = fitted.report["zones"]
+    beside = zones["all"]["by_zone"]
+    assert set(beside) == {"1", "2", "5"}
+    held = np.zeros(len(data), bool)
+    for zone in SLOPES:
+        rows = np.flatnonzero(data.features[:, 1] == zone)
+        own = Samples(
+            data.names, data.features[rows], data.target[rows], data.groups[rows], data.days[rows]
+        )
+        held[rows] = kept_for_test(own, 0.3, "random", 0)
+    of_all = create("linear_regression", {}).fit(
+        Samples(
+            ("wet", "sand"), data.features[~held][:, [0, 2]], data.target[~held],
+            data.groups[~held], data.days[~held],
+        )
+    )  # fmt: skip
+    for zone in SLOPES:
+        rows = held & (data.features[:, 1] == zone)
+        error = of_all.estimate(data.features[rows][:, [0, 2]])[0] - data.target[rows]
+        own, other = (
+            one["test"]["linear_regression"]
+            for one in (zones[str(zone)]["scores"], beside[str(zone)])
+        )
+        assert other["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-9)
+        assert own["n"] == other["n"] == rows.sum()
+        # both are against the same targets
+        assert own["mean_reference"] == other["mean_reference"]
+        # the slope of zone 5 is nearest to that of all
+        assert own["rmse"] < 0.004
+        assert other["rmse"] > (0.01 if zone == 5 else 0.03)
+
+
+def test_scores_of_parts_join_to_those_of_the_whole():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0.1, 0.4, (500, 1))
+    estimate = truth + rng.normal(0.01, 0.02, (500, 1))
+    parts = [scores_of(estimate[a:b], truth[a:b]) for a, b in ((0, 30), (30, 31), (31, 500))]
+    total = moments_of(scores_of(estimate, truth))
+    joined = Moments.total(map(moments_of, parts))
+    for name in (
+        "n",
+        "mean_estimate",
+        "mean_reference",
+        "m2_estimate",
+        "m2_reference",
+        "co_moment",
+    ):
+        assert getattr(joined, name) == pytest.approx(getattr(total, name), rel=1e-9)
+
+
+def test_densities_count_every_pair_where_it_lies():
+    target = np.array([[0.101], [0.105], [0.2], [0.3]])
+    estimate = np.array([[0.112], [0.118], [-0.003], [0.61]])
+    found = density(estimate, target)
+    pairs = list(zip(found["target"], found["estimate"], found["count"], strict=True))
+    assert (found["step"], pairs) == (0.01, [(10, 11, 2), (20, -1, 1), (30, 61, 1)])
+    report = stack().report
+    assert {sum(one["count"]) for one in report["density"].values()} == {120}
+    assert set(report["density"]) == {*LEARNERS, "stacking"}
 
 
 def test_a_feature_for_zones_that_is_not_there_is_named():
@@ -396,7 +523,23 @@ def test_contributions_of_a_stack_make_its_estimate():
     assert np.allclose(values.sum(axis=1) + base, combiner.predict(data.features)[0], atol=5e-6)
     sizes = combiner.report["shap"]["mean_abs"]
     assert combiner.report["shap"]["samples"] == 100
+    assert set(combiner.report["shap"]["points"]) == set(NAMES)
     assert min(sizes, key=sizes.get) == "sand"  # whose planted effect is the smallest
+
+
+def test_contributions_kept_for_figures_are_those_of_their_samples():
+    data = samples(300)
+    combiner = Stacked(explained=100, shown=40)
+    combiner.fit(data, LEARNERS, seed=2)
+    points = combiner.report["shap"]["points"]
+    kept = np.column_stack([points[name]["features"] for name in NAMES])
+    assert kept.shape == (40, 3)
+    # four digits are kept of the features: near enough to find the samples again
+    rows = [int(np.abs(data.features - row).sum(axis=1).argmin()) for row in kept]
+    assert len(set(rows)) == 40
+    values, _ = combiner.contributions(data.features[rows])
+    shown = np.column_stack([points[name]["contributions"] for name in NAMES])
+    assert np.abs(shown - values[..., 0]).max() <= 0.51e-5
 
 
 def test_a_linear_relation_is_explained_by_its_coefficients():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
 from smcatalog.core.threads import thread_count
-from smcatalog.methods.archive import open_archive, write_archive
+from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.averaging.cube import SampleCube
 from smcatalog.methods.averaging.days import DayLearners, station_members
 from smcatalog.methods.averaging.experiments import station_scores
@@ -338,6 +338,7 @@ class BayesianModelAveraging(Method):
             for zone, one in self.mixture_.mixtures.items()
         }
         content = {
+            "method": self.name,
             "parameters": self.get_params(),
             "features": list(self.feature_names_),
             "lower": self.lower_.tolist(),
@@ -369,32 +370,32 @@ class BayesianModelAveraging(Method):
         Raises
         ------
         StoreError
-            When the file holds something else.
+            When the file is damaged or holds something else.
         """
-        with open_archive(path) as archive:
+        with model_archive(path, cls.name) as archive:
             content = archive.content
             cells = np.load(archive.part(_CELLS), allow_pickle=False)
-        method = cls(**content["parameters"])
-        method.feature_names_ = tuple(content["features"])
-        method.lower_, method.upper_ = (np.array(content[name]) for name in ("lower", "upper"))
-        method.zones_ = ZoneMap(np.array(content["centres"]), cells["number"], cells["mean"])
-        method.settings_ = {
-            (zone, season): settings_from(one) for zone, season, one in content["settings"]
-        }
-        mixtures = {
-            int(zone): MixtureWeights(
-                np.array(one["weights"]),
-                np.array(one["variances"]),
-                np.empty(0),
-                one["rows"],
-                one["converged"],
-            )
-            for zone, one in content["mixtures"].items()
-        }
-        biases = {
-            int(zone): BiasCorrection(np.array(intercept), np.array(slope))
-            for zone, (intercept, slope) in content["biases"].items()
-        }
-        method.mixture_ = ZonalMixture(mixtures, biases)
-        method.report_ = content["report"]
+            method = cls(**content["parameters"])
+            method.feature_names_ = tuple(content["features"])
+            method.lower_, method.upper_ = (np.array(content[name]) for name in ("lower", "upper"))
+            method.zones_ = ZoneMap(np.array(content["centres"]), cells["number"], cells["mean"])
+            method.settings_ = {
+                (zone, season): settings_from(one) for zone, season, one in content["settings"]
+            }
+            mixtures = {
+                int(zone): MixtureWeights(
+                    np.array(one["weights"]),
+                    np.array(one["variances"]),
+                    np.empty(0),
+                    one["rows"],
+                    one["converged"],
+                )
+                for zone, one in content["mixtures"].items()
+            }
+            biases = {
+                int(zone): BiasCorrection(np.array(intercept), np.array(slope))
+                for zone, (intercept, slope) in content["biases"].items()
+            }
+            method.mixture_ = ZonalMixture(mixtures, biases)
+            method.report_ = content["report"]
         return method
