@@ -8,15 +8,20 @@ Dirichlet distribution and the variances inverse gamma distributions. Draws that
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
+from smcatalog.methods.averaging.posterior import Density, Near
 from smcatalog.methods.averaging.weights import Prior, training_rows
 from smcatalog.methods.values import Matrix
 
 __all__ = ["Posterior", "effective_size", "sample_weights", "split_r_hat"]
+
+_TINY: Final = 1e-300
+"""Least weight: its logarithm is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,43 +140,106 @@ def sample_weights(
     if chains < 1 or draws < 4 or warm_up < 0:  # noqa: PLR2004 - halves of two
         raise UsageError("chains are 1 or more, of 4 draws or more")
     y, f = training_rows(observed, members)
-    squares = (y[:, None] - f) ** 2
+    density = Density(y, f, prior, common=common)
     streams = np.random.default_rng(seed).spawn(chains)
-    found = [_chain(squares, prior, common, draws, warm_up, stream) for stream in streams]
-    return Posterior(np.stack([w for w, _ in found]), np.stack([s for _, s in found]))
+    sweeps = [_Sweep((y[:, None] - f) ** 2, prior, common, stream) for stream in streams]
+    near = None
+    for steps in (warm_up // 3, warm_up - warm_up // 3):
+        near = _near(
+            density,
+            [
+                _chain(density, sweep, near, steps, stream)
+                for sweep, stream in zip(sweeps, streams, strict=True)
+            ],
+        )
+    found = np.stack(
+        [
+            _chain(density, sweep, near, draws, stream)
+            for sweep, stream in zip(sweeps, streams, strict=True)
+        ]
+    )
+    return Posterior(found[:, :, 0], found[:, :, 1])
+
+
+def _near(density: Density, before: list[Matrix]) -> Near | None:
+    """Return a distribution like that of the later half of the warm-up of all chains, (steps, 2, k) each."""
+    points = [density.point(*np.moveaxis(part[len(part) // 2 :], 1, 0)) for part in before]
+    known = np.concatenate(points) if points else np.empty((0, density.dimensions))
+    if len(known) <= 2 * density.dimensions:
+        return None
+    # what few steps have seen of it is too narrow
+    return Near.of(np.median(known, axis=0), np.cov(known.T), wider=2.0)
 
 
 def _chain(
-    squares: Matrix, prior: Prior, common: bool, draws: int, warm_up: int, rng: np.random.Generator
-) -> tuple[Matrix, Matrix]:
-    n, k = squares.shape
-    there = np.isfinite(squares)
-    known = np.where(there, squares, np.inf)  # a density of 0
-    patterns, group = np.unique(there, axis=0, return_inverse=True)
-    frequency = np.bincount(group.ravel(), minlength=len(patterns))
-    weights = rng.dirichlet(np.ones(k))
-    variances = np.where(there, squares, 0).sum(axis=0) / there.sum(axis=0)
-    variances = np.maximum(variances, 1e-12) * np.exp(rng.normal(size=1 if common else k))
-    kept_weights, kept_variances = np.empty((draws, k)), np.empty((draws, k))
-    rows = np.arange(n)
-    for step in range(warm_up + draws):
+    density: Density, sweep: _Sweep, near: Near | None, draws: int, rng: np.random.Generator
+) -> Matrix:
+    """Return weights and variances, shape (draws, 2, k).
+
+    Where members are alike, memberships hold the weights back and a sweep moves little. So after each
+    one a point drawn from all over the posterior is proposed (Metropolis and Hastings, independence chain; Tierney 1994).
+    """
+    kept = np.empty((draws, *sweep.state.shape))
+    if near is None:
+        for step in range(draws):
+            kept[step] = next(sweep)
+        return kept
+    proposed = near.draw(rng, draws)
+    worth = density.log(proposed) - near.log(proposed)
+    lots = np.log(1 - rng.random(draws))
+    for step in range(draws):
+        here = density.point(*next(sweep))[np.newaxis]
+        if lots[step] < worth[step] - float((density.log(here) - near.log(here))[0]):
+            weights, variances = density.values(proposed[step])
+            sweep.state = np.stack([np.maximum(weights, _TINY), variances])
+        kept[step] = sweep.state
+    return kept
+
+
+class _Sweep:
+    """Gibbs steps of one chain: memberships, then weights and variances.
+
+    Attributes
+    ----------
+    state : ndarray of float64, shape (2, k)
+        Weights and variances; what follows begins there.
+    """
+
+    def __init__(
+        self, squares: Matrix, prior: Prior, common: bool, rng: np.random.Generator
+    ) -> None:
+        k = squares.shape[1]
+        there = np.isfinite(squares)
+        self._known = np.where(there, squares, np.inf)  # a density of 0
+        self._patterns, group = np.unique(there, axis=0, return_inverse=True)
+        self._frequency = np.bincount(group.ravel(), minlength=len(self._patterns))
+        self._prior = prior
+        self._common = common
+        self._rng = rng
+        weights = rng.dirichlet(np.ones(k))
+        variances = np.where(there, squares, 0).sum(axis=0) / there.sum(axis=0)
+        variances = np.maximum(variances, 1e-12) * np.exp(rng.normal(size=1 if common else k))
+        self.state: Matrix = np.stack([np.maximum(weights, _TINY), variances])
+
+    def __next__(self) -> Matrix:
+        rng, prior, known = self._rng, self._prior, self._known
+        weights, variances = self.state
+        n, k = known.shape
         joint = np.log(weights) - 0.5 * np.log(variances) - known / (2 * variances)
         density = np.exp(joint - joint.max(axis=1, keepdims=True))
         edges = density.cumsum(axis=1)
         lot = (1 - rng.random(n)) * edges[:, -1]  # above 0: never on a member without density
         belongs = (lot[:, None] > edges[:, :-1]).sum(axis=1)
         held = np.bincount(belongs, minlength=k)
-        total = np.bincount(belongs, weights=known[rows, belongs], minlength=k)
-        counts = held + _unseen(patterns, frequency, weights, rng)
+        total = np.bincount(belongs, weights=known[np.arange(n), belongs], minlength=k)
+        counts = held + _unseen(self._patterns, self._frequency, weights, rng)
         weights = rng.dirichlet(counts + prior.concentration)
-        weights = np.maximum(weights, 1e-300)  # its logarithm is taken
-        if common:
+        if self._common:
             total, held = total.sum(keepdims=True), held.sum(keepdims=True)
         precision = rng.gamma(prior.shape + held / 2, 1 / (prior.scale + total / 2))
-        variances = np.broadcast_to(1 / precision, (k,))
-        if step >= warm_up:
-            kept_weights[step - warm_up], kept_variances[step - warm_up] = weights, variances
-    return kept_weights, kept_variances
+        # a logarithm of the weights is taken
+        self.state = np.stack([np.maximum(weights, _TINY), np.broadcast_to(1 / precision, (k,))])
+        return self.state
 
 
 def _unseen(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
-from smcatalog.methods.averaging.agreement import compare, second_order
+from smcatalog.methods.averaging.agreement import compare, expectation
 from smcatalog.methods.averaging.chains import Posterior, sample_weights
 from smcatalog.methods.averaging.cube import SampleCube
 from smcatalog.methods.averaging.days import season_of
@@ -205,10 +205,12 @@ def learn_mixture(
         drawn[zone] = MixtureWeights(
             weights / weights.sum(), variances, np.empty(0), fit.rows, converged=True
         )
-        agreed = compare(second_order(y, f, fit, prior, common=common), posterior)
+        expected = expectation(y, f, fit, prior, common=common, seed=seed)
+        agreed = compare(expected, posterior)
         report["all" if zone == ALL else str(zone)] = {
             "observations": int(own.sum()),
-            "em": _estimate(fit.weights, fit.variances),
+            "em": _estimate(fit.weights, fit.variances)
+            | {"mean": _by_learner(expected.mean[0]), "effective": expected.effective},
             "mcmc": _estimate(weights, variances) | _chain_report(posterior),
             "difference": _by_learner(agreed.difference[0]),
             "monte_carlo_error": _by_learner(agreed.error[0]),

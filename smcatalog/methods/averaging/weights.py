@@ -7,7 +7,7 @@ too, so their expectation completes the counts and the likelihood still never fa
 
 With a prior, the estimate is the mode of the posterior that `chains` draws from, in coordinates log(w_i / w_k) and log s²: a mode moves with
 the coordinates, and in these it is never on the edge and the posterior is nearly Gaussian. The mean that a
-chain finds differs from a mode by a term of order 1/n; `smcatalog.methods.averaging.agreement` works it out, so that the two can be compared
+chain finds is another point; `smcatalog.methods.averaging.agreement` works it out from the mode, so that the two can be compared
 within the error of the chain.
 """
 
