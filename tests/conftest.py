@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import nullcontext
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fixtures.databases import Database, Server, discard_server, server_home
+from tests.factories.commands import preparing
+from tests.fixtures.databases import EMPTY, Database, Server, discard_server, server_home
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -17,7 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--short",
         action="store_true",
-        help="fewer repetitions where tests damage files or kill at random, a third of the bad files",
+        help="fewer repetitions where tests damage files or kill at random, a third of the bad files, commands "
+        "in forks of a process that has imported what they need",
     )
 
 
@@ -28,8 +36,31 @@ def repetitions(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda number: -(-number // 3) if short else number
 
 
-_FIRST = ("test_faults.py", "test_yanco_results.py", "test_simulated.py", "test_corruption.py")
+_FIRST = (
+    "test_faults.py",
+    "test_yanco.py",
+    "test_yanco_results.py",
+    "test_simulated.py",
+    "test_corruption.py",
+)
 """Files that take longest: begun last, one of them would keep a worker when the others have nothing left."""
+_TOGETHER = {"test_yanco_results.py": "test_yanco.py"}
+"""Files that share a session's fixture with another file: in two processes it would be made twice."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Keep a file in one process, as ``--dist loadfile`` does, and with it those that it shares a world with."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = PurePosixPath(super()._split_scope(nodeid))
+            return str(path.with_name(_TOGETHER.get(path.name, path.name)))
+
+    return Scheduler(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,6 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         discard_server(Path(os.environ["SMCATALOG_TEST_HOME"]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_commands(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the short form commands need not import everything again; in the long one they do, as a user's do."""
+    with preparing() if request.config.getoption("--short") else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +118,7 @@ def database(database_server: Server) -> Iterator[Database]:
 @pytest.fixture
 def empty_database(database_server: Server) -> Iterator[Database]:
     """Fresh database with nothing in it."""
-    with database_server.database(template="template0") as fresh:
+    with database_server.database(template=EMPTY) as fresh:
         yield fresh
 
 

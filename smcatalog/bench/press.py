@@ -30,7 +30,7 @@ from smcatalog.services.plan import activate
 from smcatalog.services.publish import announce_collection, publish
 from smcatalog.services.workspace import Workspace
 
-__all__ = ["publish_for", "stranger"]
+__all__ = ["files_of", "publish_for", "stranger"]
 
 
 def stranger(connection: Connection, definition: Definition, day: date) -> NewMap:
@@ -79,6 +79,13 @@ def stranger(connection: Connection, definition: Definition, day: date) -> NewMa
     )
 
 
+def files_of(mark: str) -> tuple[MapFile, ...]:
+    """Return a map's files, which are values only, told apart by a mark."""
+    return tuple(
+        MapFile(kind.name, f"maps/{mark[:16]}_{kind.name}.tif", mark, 1) for kind in asset_kinds()
+    )
+
+
 def publish_for(
     place: Workspace, definition: Definition, first: date, days: int, seconds: float
 ) -> list[str]:
@@ -90,11 +97,7 @@ def publish_for(
     while time.monotonic() < until:
         day = first + (number % days) * DAY
         mark = fingerprint([definition.name, number])
-        files = tuple(
-            MapFile(kind.name, f"maps/{mark[:16]}_{kind.name}.tif", mark, 1)
-            for kind in asset_kinds()
-        )
-        one = replace(new, period=Period.of_day(day), fingerprint=mark, files=files)
+        one = replace(new, period=Period.of_day(day), fingerprint=mark, files=files_of(mark))
         published = publish(place, definition, one)
         if published is not None:
             items.append(published.item_id)

@@ -11,19 +11,14 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from smcatalog.core.encoding import asset_kinds
+from smcatalog.bench.press import files_of, stranger
 from smcatalog.core.fingerprint import fingerprint
-from smcatalog.core.maps import MapFile, MapStatus, PublishedMap
+from smcatalog.core.maps import MapStatus, PublishedMap
 from smcatalog.core.time import Period
 from smcatalog.database.maps import NewMap
-from smcatalog.database.products import (
-    ModelRecord,
-    ProductVersionRecord,
-    record_model,
-)
+from smcatalog.database.products import ModelRecord, ProductVersionRecord
 from smcatalog.products import Definition
-from smcatalog.services.plan import activate
-from smcatalog.services.publish import announce_collection, publish
+from smcatalog.services.publish import publish
 from smcatalog.services.withdraw import withdraw
 from smcatalog.services.workspace import Workspace
 from tests.factories import inputs
@@ -43,37 +38,11 @@ class Press:
     @classmethod
     def of(cls, engine: Engine, folder: Path, **changes: Any) -> Press:
         definition = inputs.definition(**changes)
-        first = Period.of_day(definition.first_day)
         with engine.begin() as connection:
-            version = activate(connection, definition)
-            announce_collection(connection, definition)
-            label = fingerprint(["model", definition.name])
-            partition = connection.execute(
-                text(
-                    "INSERT INTO smcatalog.partitions (product_version_id, period, zone, start_time, "
-                    "end_time) VALUES (:version, 'all', 'all', :start, :end) RETURNING id"
-                ),
-                {"version": version.id, "start": first.start, "end": first.end},
-            ).scalar_one()
-            model = record_model(
-                connection,
-                partition,
-                {
-                    **dict.fromkeys(("fingerprint", "samples_fingerprint", "sha256"), label),
-                    "n_samples": 1,
-                    "method": "linear",
-                    "scores": {},
-                    "key": "models/m",
-                },
-            )
-            layer = connection.execute(
-                text(
-                    "INSERT INTO smcatalog.layers (source, variable, grid, key, sha256, size) "
-                    "VALUES (:name, 'sm', 'M36', 'layers/l', :label, 1) RETURNING id"
-                ),
-                {"name": definition.name, "label": label},
-            ).scalar_one()
-        return cls(inputs.workspace(engine, folder), definition, version, model, layer)
+            like = stranger(connection, definition, definition.first_day)
+        (layer,) = like.coarse
+        workspace = inputs.workspace(engine, folder)
+        return cls(workspace, definition, like.version, like.model, layer)
 
     def new(self, day: date, status: MapStatus = MapStatus.FINAL) -> NewMap:
         """Return a map that nothing like it was published before."""
@@ -87,10 +56,7 @@ class Press:
             algorithm="1/test-1",
             inputs_fingerprint=mark,
             model=self.model,
-            files=tuple(
-                MapFile(kind.name, f"maps/{mark[:16]}_{kind.name}.tif", mark, 1)
-                for kind in asset_kinds()
-            ),
+            files=files_of(mark),
             coarse=(self.layer,),
             covariates=(),
         )

@@ -21,6 +21,7 @@ from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce
 from tests.factories import inputs as make
+from tests.fixtures.filled import filling
 
 DAYS = make.days(40)  # periods 2020001 (16 days), 2020017 (16) and 2020033 (8)
 ONE, TWO, THREE = DAYS[:16], DAYS[16:32], DAYS[32:]
@@ -57,17 +58,26 @@ def put_ndvi(place, first, offset=0.0, granule="1"):
     make.put(place, "N", "ndvi", make.FINE, GREEN + offset, period, granule)
 
 
-@pytest.fixture
-def place(database, tmp_path):
+def fill(place):
     """Forty days of temperature, the first composite; the coarse product on even days of 1 and 2."""
-    place = make.workspace(database.engine, tmp_path)
     make.put_static(place)
     put_ndvi(place, ONE[0])
     for day in DAYS:
         put_lst(place, day)
     for day in (*ONE[::2], *TWO[::2]):
         make.put_coarse(place, day)
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def place(filled, tmp_path):
+    with filled.copy(tmp_path) as (place, _):
+        yield place
 
 
 def plan_of(place, definition, **options):

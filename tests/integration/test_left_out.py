@@ -12,6 +12,7 @@ from smcatalog.methods import Samples, create
 from smcatalog.services.left_out import COARSE, COARSE_ALONE, leave_groups_out, stations_left_out
 from tests.factories import inputs as make
 from tests.factories.catalogue import Catalogue
+from tests.fixtures.filled import filling
 
 DAYS = make.days(40)
 PIXELS = [(5, 7), (12, 60), (25, 95), (40, 20), (55, 75), (66, 101)]
@@ -24,13 +25,22 @@ def place_of(row, column):
     return Transformer.from_crs(str(make.FINE.crs), 4326, always_xy=True).transform(x, y)
 
 
-@pytest.fixture
-def place(database, tmp_path):
-    place = make.workspace(database.engine, tmp_path)
+def fill(place):
     make.put_static(place)
     for day in DAYS:
         make.put_day(place, day)
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def place(filled, tmp_path):
+    with filled.copy(tmp_path) as (place, _):
+        yield place
 
 
 def observe(place, name, pixel, days=DAYS, network="NET"):

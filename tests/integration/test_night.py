@@ -14,6 +14,7 @@ from smcatalog.products import Accept, Coarse, Covariate, Partitioning, Step, Ti
 from smcatalog.services.night import jobs_behind_layers, plan_job, plan_night
 from smcatalog.services.plan import DayState, activate, preview
 from tests.factories import inputs as make
+from tests.fixtures.filled import filling
 
 DAYS = make.days(40)
 OPTIONS = WorkerOptions(retry_seconds=(0.1,), poll_seconds=0.2, patience_seconds=20)
@@ -37,14 +38,23 @@ def put_day(place, day, granule="1", offset=0.0):
     make.put(place, "L", "lst_day", make.FINE, 320 - 60 * make.wetness(day) + offset, day, granule)
 
 
-@pytest.fixture
-def place(database, tmp_path):
-    place = make.workspace(database.engine, tmp_path)
+def fill(place):
     make.put_static(place)
     for day in DAYS[:20]:
         put_day(place, day)
         make.put_coarse(place, day)
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def place(filled, tmp_path):
+    with filled.copy(tmp_path) as (place, _):
+        yield place
 
 
 def work(place):

@@ -16,18 +16,28 @@ from smcatalog.database.training import trained_partitions
 from smcatalog.services.plan import DayState, make_plan, preview
 from smcatalog.services.produce import produce
 from tests.factories import inputs as make
+from tests.fixtures.filled import filling
 
 DAYS = make.days(14)
 
 
-@pytest.fixture
-def place(database, tmp_path):
+def fill(place):
     """Fourteen days of inputs; the first ten are before the training horizon."""
-    place = make.workspace(database.engine, tmp_path)
     make.put_static(place)
     for day in DAYS:
         make.put_day(place, day)
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def place(filled, tmp_path):
+    with filled.copy(tmp_path) as (place, _):
+        yield place
 
 
 def plan_of(place, definition, **options):

@@ -19,6 +19,7 @@ from smcatalog.services.produce import produce
 from smcatalog.services.truth import compare
 from tests.factories import inputs as make
 from tests.factories.commands import Place
+from tests.fixtures.filled import filling
 
 DAYS = make.days(6)
 CELLS = cell_index(make.FINE, make.COARSE)
@@ -39,10 +40,8 @@ def noise(day):
     return np.random.default_rng(day.toordinal()).normal(0, 0.03, make.FINE.shape)
 
 
-@pytest.fixture
-def place(database, tmp_path):
+def fill(place):
     """Six days of maps that are the planted truth to a hair; on the last the coarse product has a hole."""
-    place = make.workspace(database.engine, tmp_path)
     make.put_static(place)
     for day in DAYS:
         make.put_day(place, day)
@@ -50,7 +49,28 @@ def place(database, tmp_path):
     mean[0, 0] = np.nan
     make.put(place, "C", "sm", make.COARSE, mean, DAYS[-1], granule="2")
     produce(place, make.definition())
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def copied(filled, tmp_path):
+    with filled.copy(tmp_path) as both:
+        yield both
+
+
+@pytest.fixture
+def place(copied):
+    return copied[0]
+
+
+@pytest.fixture
+def database(copied):
+    return copied[1]
 
 
 @pytest.fixture

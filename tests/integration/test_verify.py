@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +15,6 @@ from smcatalog.core.errors import NotFoundError, StoreError, UsageError
 from smcatalog.core.fingerprint import sha256_file
 from smcatalog.database.damage import invalidate_map
 from smcatalog.database.engine import transaction
-from smcatalog.database.upgrade import upgrade
 from smcatalog.services import findings as values
 from smcatalog.services import produce as producing
 from smcatalog.services import verify as verifying
@@ -27,6 +25,7 @@ from smcatalog.services.verify import verify
 from smcatalog.stac.pgstac import delete_item, get_item
 from smcatalog.store import Entry
 from tests.factories import inputs as make
+from tests.fixtures.filled import filling
 
 DAYS = make.days(12)
 LATE = DAYS[11]
@@ -36,34 +35,37 @@ TABLES = (
 )  # fmt: skip
 
 
+def fill(place):
+    """Leave a catalogue with maps, one of which was replaced."""
+    make.put_static(place)
+    for day in DAYS:
+        make.put_day(place, day)
+    produce(place, make.definition(), DAYS[8])
+    make.put(place, "W", "swvl1", make.FINE, make.wetness(LATE) + 0.05, LATE, granule="2")
+    produce(place, make.definition(), DAYS[8])
+
+
 @pytest.fixture(scope="module")
-def made(database_server, tmp_path_factory):
-    """A catalogue with maps, one of which was replaced; copied for each test."""
+def filled(database_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    with database_server.database() as database:
-        place = make.workspace(database.engine_for("smcatalog_writer"), folder)
-        make.put_static(place)
-        for day in DAYS:
-            make.put_day(place, day)
-        produce(place, make.definition(), DAYS[8])
-        make.put(place, "W", "swvl1", make.FINE, make.wetness(LATE) + 0.05, LATE, granule="2")
-        produce(place, make.definition(), DAYS[8])
-        database.close()
-        yield database, folder
+    with filling(database_server, folder, fill, "smcatalog_writer") as made:
+        yield made
 
 
 @pytest.fixture
-def database(made, database_server):
-    with database_server.database(template=made[0].name) as copy:
-        upgrade(copy.url)  # settings of a database do not come with its template
-        yield copy
+def copied(filled, tmp_path):
+    with filled.copy(tmp_path / "home", "smcatalog_writer") as both:
+        yield both
 
 
 @pytest.fixture
-def place(made, database, tmp_path):
-    home = tmp_path / "home"
-    shutil.copytree(made[1], home)
-    return make.workspace(database.engine_for("smcatalog_writer"), home)
+def place(copied):
+    return copied[0]
+
+
+@pytest.fixture
+def database(copied):
+    return copied[1]
 
 
 def query(place, statement, **parameters):

@@ -18,6 +18,7 @@ from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.plan import DayState, preview
 from smcatalog.services.produce import produce
 from tests.factories import inputs as make
+from tests.fixtures.filled import filling
 
 DAYS = make.days(24)
 EMPTY = DAYS[12]
@@ -70,9 +71,7 @@ def truth(day):
     return 0.2 + slope * (warmth(day) - 290) + np.where(COVER == 1, 0.02, 0.0)
 
 
-@pytest.fixture
-def place(database, tmp_path):
-    place = make.workspace(database.engine, tmp_path)
+def fill(place):
     make.put(place, "zones:halves", "zone", make.FINE, ZONE, None)
     make.put(place, "M", "land_cover_pft", make.FINE, COVER, EARLIER)
     for day in DAYS:
@@ -82,7 +81,18 @@ def place(database, tmp_path):
         seen[(ROWS + COLUMNS + day.toordinal()) % 5 == 0] = np.nan
         if day != EMPTY:
             make.put(place, "L", "lst_day", make.FINE, seen, day)
-    return place
+
+
+@pytest.fixture(scope="module")
+def filled(database_server, tmp_path_factory):
+    with filling(database_server, tmp_path_factory.mktemp("filled"), fill) as made:
+        yield made
+
+
+@pytest.fixture
+def place(filled, tmp_path):
+    with filled.copy(tmp_path) as (place, _):
+        yield place
 
 
 def read_day(place, asked, day):
