@@ -68,7 +68,7 @@ def _experiments(
                     f"{one['em']['weights'][name]:.3f}/{one['mcmc']['weights'][name]:.3f}"
                     for name in learners
                 ),
-                "yes" if one["agree"] else "no",
+                ("yes" if one["agree"] else "no") if one["converged"] else "chains apart",
             )
             for zone, one in sorted(found.weights.items())
         ],

@@ -131,7 +131,11 @@ def experiments(
         raise UsageError(
             f"no station in the region of {definition.name} has an observation on a day with all covariates"
         )
-    observed = samples.in_situ
+    # earlier days that taught nothing, since the coarse product has none of them, test nothing either
+    taught = [d.period.day for d in days if d.coarse and definition.teaches(d.period.day)]
+    day = samples.in_situ.days
+    later = day > np.datetime64(choice.last_day, "D")
+    observed = samples.in_situ.part(later | np.isin(day, np.array(taught, "datetime64[D]")))
     trains = observed.days <= np.datetime64(choice.last_day, "D")
     check_roles(trains)
     cube = SampleCube.of(samples)

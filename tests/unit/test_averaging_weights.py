@@ -101,15 +101,16 @@ def test_a_wrong_mode_does_not_agree():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_they_agree_where_members_are_alike_and_the_posterior_is_wide(seed):
     """Learners fitted to the same windows err alike: many weights explain the same observations."""
+    prior = Prior()  # a product's
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0.1, 0.4, 450)
     shared = rng.normal(0, 0.04, (450, 1))
     members = truth[:, None] + shared + rng.normal(0, 0.008, (450, 4))
     observed = truth + rng.normal(0, 0.01, 450)
     members[rng.random(450) < 0.1, 3] = np.nan
-    mode = fit_weights(observed, members, prior=PRIOR)
-    chains = sample_weights(observed, members, PRIOR, draws=1000, warm_up=300, seed=seed)
-    expected = expectation(observed, members, mode, PRIOR, seed=seed)
+    mode = fit_weights(observed, members, prior=prior)
+    chains = sample_weights(observed, members, prior, draws=1000, warm_up=300, seed=seed)
+    expected = expectation(observed, members, mode, prior, seed=seed)
     assert compare(expected, chains).agrees.all()
     # a wide posterior, whose mode is not its mean, and an error that is small beside it
     assert chains.deviation[0].max() > 0.05

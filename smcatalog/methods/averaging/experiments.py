@@ -218,7 +218,10 @@ def station_scores(
         own = shared & (groups == group)
         columns = dict(zip(LEARNERS, members[own].T, strict=True)) | {"mixture": mixed[own]}
         found[group] = {
-            name: {key: plain(value) for key, value in scores(one, observed[own]).items()}
+            name: {
+                key: value if key == "n" else plain(value)
+                for key, value in scores(one, observed[own]).items()
+            }
             for name, one in columns.items()
         }
     return found

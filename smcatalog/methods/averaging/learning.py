@@ -29,6 +29,9 @@ __all__ = ["Chains", "learn_mixture", "tune_zones"]
 _TUNED_DAYS: Final = 3
 """Days of a season whose windows are looked at."""
 
+_MET: Final = 1.05
+"""Potential scale reduction below which chains have met (Gelman et al. 2013 ask for 1.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chains:
@@ -214,6 +217,8 @@ def learn_mixture(
             "mcmc": _estimate(weights, variances) | _chain_report(posterior),
             "difference": _by_learner(agreed.difference[0]),
             "monte_carlo_error": _by_learner(agreed.error[0]),
+            # of chains that have not met, the error is not known
+            "converged": bool((posterior.r_hat < _MET).all()),
             "agree": bool(agreed.agrees.all()),
             "model_space": _model_space(y, f, seed),
         }
