@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from smcatalog.cli.stacks import print_stack
 from smcatalog.core.errors import UsageError
 from smcatalog.core.settings import Settings
 from smcatalog.core.time import parse_day, parse_instant
+
+if TYPE_CHECKING:
+    from smcatalog.services.learning import SplitRow
 
 __all__ = ["register"]
 
@@ -232,11 +236,18 @@ def _left_out(
     first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
     network: Annotated[str | None, typer.Option(help="Only stations of this network.")] = None,
+    together: Annotated[
+        str,
+        typer.Option(help="What is left out together: station, or cell (all in a coarse cell)."),
+    ] = "station",
     json: Json = False,
 ) -> None:
     """Fit learners to stations and score each station by those fitted without it, beside two baselines."""
     from smcatalog.methods import learner_names
-    from smcatalog.services.left_out import stations_left_out
+    from smcatalog.services.left_out import Together, stations_left_out
+
+    if together not in set(Together):
+        raise UsageError(f"--together must be one of {', '.join(Together)}, got '{together}'")
 
     report = stations_left_out(
         open_workspace(context),
@@ -246,6 +257,7 @@ def _left_out(
         parse_day(last) if last else None,
         network,
         bar,
+        Together(together),
     )
     if json:
         print_json(report)
@@ -262,7 +274,7 @@ def _left_out(
         "every learner saw the covariates and the coarse value of other stations only"
     )
     for group in report.left_out_together:
-        say(f"left out together, being copies: {', '.join(group)}")
+        say(f"left out together: {', '.join(group)}")
 
 
 def _scores(
@@ -289,6 +301,7 @@ def _scores(
         return
     if found.stack is not None:
         print_stack(found.stack)
+        _print_splits(found.splits)
         say(
             f"version {found.version}: R and RMSE [m³ m⁻³] against the coarse product; * is the best of its zone"
         )
@@ -300,13 +313,30 @@ def _scores(
              *(half.get(name) for half in (row.train, row.test) for name in LEARNING_SCORES))
             for row in found.rows
         ]  # fmt: skip
-        print_table(columns, rows)
+        if rows:
+            print_table(columns, rows)
+        _print_splits(found.splits)
         say(
             f"version {found.version}: means over {len(found.own)} partitions, against the coarse product; "
             f"{len(found.borrowed)} partitions use the model of the one before"
         )
     for path in drawn:
         say(f"wrote {path}")
+
+
+def _print_splits(splits: Sequence[SplitRow]) -> None:
+    """Print what the whole method scores on its own samples and with cells or days left out."""
+    from smcatalog.services.learning import LEARNING_SCORES
+
+    say("")
+    print_table(
+        ("the whole method", "partitions", "n", *LEARNING_SCORES),
+        [
+            (row.split.replace("_", " "), row.partitions, row.n,
+             *(row.scores.get(name) for name in LEARNING_SCORES))
+            for row in splits
+        ],
+    )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

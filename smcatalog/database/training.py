@@ -18,7 +18,7 @@ __all__ = [
     "Training",
     "first_partition",
     "lost_partitions",
-    "model_reports",
+    "model_scores",
     "put_model_in_force",
     "refuse_partition",
     "summarise_training",
@@ -111,19 +111,18 @@ def trained_partitions(
     ]
 
 
-def model_reports(
-    connection: Connection, version_id: int
-) -> list[tuple[str, bool, dict[str, Any]]]:
-    """Return of each partition with a model in force its name, whether the model stands in, and its report."""
+def model_scores(connection: Connection, version_id: int) -> list[tuple[str, bool, dict[str, Any]]]:
+    """Return of each partition with a model in force its name, whether the model stands in, and its scores.
+
+    The scores are those of the samples (by `smcatalog.services.fit.score_method`), with the method's ``report``.
+    """
     rows = connection.execute(
         select(Partition.period, Model.borrowed_from, Model.scores)
         .join(Model, Model.id == Partition.model_id)
         .where(Partition.product_version_id == version_id)
         .order_by(Partition.period)
     )
-    return [
-        (row.period, row.borrowed_from is not None, row.scores.get("report") or {}) for row in rows
-    ]
+    return [(row.period, row.borrowed_from is not None, row.scores) for row in rows]
 
 
 def training_days(connection: Connection, version_id: int, partition: str) -> list[date]:

@@ -13,18 +13,28 @@ from sqlalchemy import Connection
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.database.engine import transaction
 from smcatalog.database.products import product_version, version_definition
-from smcatalog.database.training import model_reports
+from smcatalog.database.training import model_scores
 from smcatalog.database.zones import zones_of
 from smcatalog.products import Definition
 from smcatalog.services.stack_figures import draw_stacks
 from smcatalog.services.stacks import ALL, StackLearning, is_stack, stack_learning
 from smcatalog.services.workspace import Workspace
 
-__all__ = ["LEARNING_SCORES", "Importance", "LearnerRow", "Learning", "draw_learning", "learning"]
+__all__ = [
+    "LEARNING_SCORES",
+    "Importance",
+    "LearnerRow",
+    "Learning",
+    "SplitRow",
+    "draw_learning",
+    "learning",
+]
 
 LEARNING_SCORES: Final = ("r", "rmse", "bias", "ubrmse")
 """Scores that are averaged over partitions."""
 _HALVES: Final = ("train", "test")
+_SPLITS: Final = ("train", "cells_left_out", "days_left_out", "months_left_out")
+"""As `smcatalog.services.fit.score_method` names them."""
 _ZONES: Final = "zones:"
 _CALENDAR: Final = "day_of_year"
 
@@ -50,6 +60,29 @@ class LearnerRow:
     chosen: int
     train: Mapping[str, float]
     test: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow:
+    """Scores of the whole method against the coarse product, averaged over partitions.
+
+    Parameters
+    ----------
+    split : str
+        ``train``: samples that it has learned from. ``cells_left_out``, ``days_left_out``, ``months_left_out``:
+        estimates by the method fitted without whole coarse cells, or whole blocks of days.
+    partitions : int
+        Number of partitions that could be scored so.
+    n : int
+        Samples of all of them.
+    scores : mapping of str to float
+        Means of `LEARNING_SCORES` over these partitions.
+    """
+
+    split: str
+    partitions: int
+    n: int
+    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +112,9 @@ class Learning:
         Partitions with a model of their own, one for each zone where there are zones, and those whose samples
         were too few.
     rows : tuple of LearnerRow
-        Learners, then what was combined.
+        Learners, then what was combined; none for a method that fits none beside each other.
+    splits : tuple of SplitRow
+        The whole method on its own samples and with cells or days left out.
     importances : tuple of Importance
         Of the learners that have such a measure.
     reports : mapping of str to mapping
@@ -93,6 +128,7 @@ class Learning:
     own: tuple[str, ...]
     borrowed: tuple[str, ...]
     rows: tuple[LearnerRow, ...]
+    splits: tuple[SplitRow, ...]
     importances: tuple[Importance, ...]
     reports: Mapping[str, Mapping[str, Any]]
     stack: StackLearning | None = None
@@ -104,7 +140,7 @@ def learning(workspace: Workspace, product: str) -> Learning:
     Raises
     ------
     NotFoundError
-        When the product has no model yet, or its method fits no learners beside each other.
+        When the product has no model yet.
     """
 
     def find(
@@ -113,19 +149,17 @@ def learning(workspace: Workspace, product: str) -> Learning:
         version = product_version(connection, product)
         definition = Definition.from_dict(version_definition(connection, version.id))
         labels = _zone_labels(connection, definition)
-        return version.number, model_reports(connection, version.id), definition, labels
+        return version.number, model_scores(connection, version.id), definition, labels
 
     version, models, definition, labels = transaction(workspace.engine, find)
+    fitted = [(period, scores) for period, borrowed, scores in models if not borrowed]
     own = {
         name: plain
-        for period, borrowed, report in models
-        if not borrowed
-        for name, plain in _by_zone(period, report)
+        for period, scores in fitted
+        for name, plain in _by_zone(period, scores.get("report") or {})
     }
-    if not any(report.get("learners") for report in own.values()):
-        raise NotFoundError(
-            f"no model of {product} compares learners: produce it first, with method 'ensemble'"
-        )
+    if not fitted:
+        raise NotFoundError(f"product {product} has no model yet: produce it first")
     # where zones have models of their own, that of all zones is not one more of them
     zoned = [report for report in own.values() if report.get("zone", ALL) != ALL]
     averaged = zoned or list(own.values())
@@ -136,6 +170,7 @@ def learning(workspace: Workspace, product: str) -> Learning:
         tuple(own),
         tuple(period for period, borrowed, _ in models if borrowed),
         _rows(averaged),
+        _splits([scores for _, scores in fitted]),
         _importances(averaged),
         own,
         stack_learning(
@@ -217,6 +252,15 @@ def _of_winner(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found
 
 
+def _splits(scores: Sequence[Mapping[str, Any]]) -> tuple[SplitRow, ...]:
+    found = {name: [{name: one[name]} for one in scores if one.get(name)] for name in _SPLITS}
+    return tuple(
+        SplitRow(name, len(some), sum(one[name]["n"] for one in some), _means(some, name))
+        for name, some in found.items()
+        if some
+    )
+
+
 def _means(scores: Sequence[Mapping[str, Any]], half: str) -> dict[str, float]:
     values = {
         name: [one[half][name] for one in scores if one.get(half, {}).get(name) is not None]
@@ -252,13 +296,15 @@ def draw_learning(found: Learning, folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        When matplotlib is not installed, or the folder cannot be made.
+        When matplotlib is not installed, there are no learners to compare, or the folder cannot be made.
     """
     try:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
+    if not found.rows:
+        raise UsageError(f"{found.product} fits no learners beside each other: nothing to draw")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,7 @@ from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.live import flat_coarse
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.workspace import Workspace
-from smcatalog.validation.left_out import MeanScores, mean_scores, twins
+from smcatalog.validation.left_out import MeanScores, joined, mean_scores, twins
 
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
@@ -34,6 +35,7 @@ __all__ = [
     "COARSE_ALONE",
     "LeftOutReport",
     "LeftOutRow",
+    "Together",
     "leave_groups_out",
     "stations_left_out",
 ]
@@ -46,6 +48,16 @@ COARSE_ALONE: Final = "random_forest on coarse alone"
 _FOREST: Final = "random_forest"
 _AROUND: Final = 2
 """Pixels read around the stations: a window of one pixel has no extent."""
+
+
+class Together(StrEnum):
+    """What is left out together."""
+
+    STATION = "station"
+    """Each station by itself, with its copies. Its neighbours in the same coarse cell stay: their coarse value of a day
+    is the same, so that learners may know the station's days by it."""
+    CELL = "cell"
+    """All stations in a coarse cell, and copies of them elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ class LeftOutReport:
     first, last : date
         Days of the pairs.
     left_out_together : tuple of tuple of str
-        Stations whose series are copies of each other.
+        Stations whose series are copies of each other, or that are in one cell.
     rows : tuple of LeftOutRow
         Baselines first.
     """
@@ -95,6 +107,7 @@ def stations_left_out(
     last: date | None = None,
     network: str | None = None,
     progress: Progress = silent,
+    together: Together = Together.STATION,
 ) -> LeftOutReport:
     """Fit learners to stations and score each station by those that were fitted without it.
 
@@ -109,13 +122,15 @@ def stations_left_out(
         Periods dated from ``first`` to ``last``, both included; the product's span by default.
     network : str, optional
         Only stations of this network.
+    together : Together
+        What is left out together.
 
     Raises
     ------
     NotFoundError
         When no station in the region has a pair.
     UsageError
-        When all pairs are of one station, or are too few for a learner.
+        When all pairs are of one station or cell, or are too few for a learner.
     """
     begin = first or definition.first_day
     end = last or definition.last_day or definition.training_until
@@ -132,6 +147,8 @@ def stations_left_out(
     days, stations = transaction(workspace.engine, find)
     series = [dict(zip(one.days, one.values, strict=True)) for one in stations]
     same = twins(series)
+    if together is Together.CELL:
+        same = joined(same, _cells(definition, stations))
     samples, who = _samples(workspace, definition, days, (stations, series, same), progress)
     if not len(who):
         raise NotFoundError(
@@ -150,7 +167,7 @@ def stations_left_out(
         estimates[name] = leave_groups_out(partial(create, name, parameters), samples)
     reference = samples.target[:, 0]
     names = [f"{one.network}/{one.station}" for one in stations]
-    together = [
+    groups = [
         tuple(name for name, twin in zip(names, same, strict=True) if twin == one)
         for one in sorted(set(same))
     ]
@@ -159,7 +176,7 @@ def stations_left_out(
         definition.name,
         min(day),
         max(day),
-        tuple(group for group in together if len(group) > 1),
+        tuple(group for group in groups if len(group) > 1),
         tuple(
             LeftOutRow(subject, mean_scores(estimate, reference, who))
             for subject, estimate in estimates.items()
@@ -189,7 +206,7 @@ def leave_groups_out(create: Callable[[], Method], samples: Samples) -> NDArray[
     """
     groups = np.unique(samples.groups)
     if len(groups) < 2:  # noqa: PLR2004 - one to learn from
-        raise UsageError("leaving stations out takes at least two different ones")
+        raise UsageError("leaving stations or cells out takes at least two different ones")
     estimates = np.full(len(samples), np.nan)
     for group in groups:
         out = samples.groups == group
@@ -266,6 +283,17 @@ def _window(
     ]
     window = grid.window(slice(*ends[0]), slice(*ends[1]))
     return window, rows - ends[0][0], columns - ends[1][0], inside
+
+
+def _cells(definition: Definition, stations: Sequence[StationDays]) -> list[int]:
+    """Return the number of each station's coarse cell; outside of the region none is that of another."""
+    rows, columns, inside = definition.coarse_grid().locate(
+        np.array([one.longitude for one in stations], float),
+        np.array([one.latitude for one in stations], float),
+    )
+    width = definition.coarse_grid().shape[1]
+    alone = -1 - np.arange(len(stations))
+    return [int(cell) for cell in np.where(inside, rows * width + columns, alone)]
 
 
 def _mean(series: Mapping[date, float], period: Period) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smcatalog.core.moments import Moments
 from smcatalog.validation.metrics import Scores
 
-__all__ = ["MeanScores", "mean_scores", "twins"]
+__all__ = ["MeanScores", "joined", "mean_scores", "twins"]
 
 Values = NDArray[np.float64]
 
@@ -89,4 +89,23 @@ def twins(series: Sequence[dict[date, float]]) -> list[int]:
             if len(common) >= _COMMON and same >= _EQUAL * len(common):
                 first[i] = first[j]
                 break
+    return first
+
+
+def joined(*labels: Sequence[int]) -> list[int]:
+    """Return for each item the number of the first one that it hangs together with, itself perhaps.
+
+    Items hang together when they share a label of any kind, or both do with a third.
+
+    Parameters
+    ----------
+    *labels : sequence of int
+        Of each kind one for each item.
+    """
+    first = list(range(len(labels[0])))
+    for kind in labels:
+        seen: dict[int, int] = {}
+        for item, label in enumerate(kind):
+            one, other = sorted((first[item], first[seen.setdefault(label, item)]))
+            first = [one if number == other else number for number in first]
     return first

@@ -52,6 +52,12 @@ def test_scores_of_all_learners_are_kept_and_drawn(place, tmp_path):
     for learner in LEARNERS:
         assert sum(shares[learner, name] for name in ("swvl1", "elevation")) == pytest.approx(1)
     assert found.reports["all"]["split"]["alike"] is True
+    # besides: the whole method on what it learned from, and with cells or days left out
+    splits = {row.split: row for row in found.splits}
+    assert list(splits) == ["train", "cells_left_out", "days_left_out"]
+    assert len({row.n for row in splits.values()}) == 1
+    assert {row.partitions for row in splits.values()} == {1}
+    assert all(row.scores["rmse"] < 0.001 for row in splits.values())
     drawn = draw_learning(found, tmp_path / "figures")
     assert [path.name for path in drawn] == ["r.png", "rmse.png", "importances.png"]
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)
@@ -69,10 +75,13 @@ def test_a_stack_is_compared_with_its_learners(place):
     assert sum(one.mean for one in shares) == pytest.approx(1)
 
 
-def test_a_product_with_one_learner_has_nothing_to_compare(place):
+def test_a_product_with_one_learner_has_nothing_to_compare(place, tmp_path):
     produce(place, make.definition(), DAYS[0], DAYS[0])
-    with pytest.raises(NotFoundError, match="compares learners"):
-        learning(place, "tiny")
+    found = learning(place, "tiny")
+    assert (found.rows, found.stack) == ((), None)
+    assert "train" in {row.split for row in found.splits}
+    with pytest.raises(UsageError, match="nothing to draw"):
+        draw_learning(found, tmp_path)
 
 
 def test_stacks_by_zone_stand_beside_one_for_all_zones(place, tmp_path, capsys):

@@ -9,7 +9,13 @@ from pyproj import Transformer
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.core.time import utc_midnight
 from smcatalog.methods import Samples, create
-from smcatalog.services.left_out import COARSE, COARSE_ALONE, leave_groups_out, stations_left_out
+from smcatalog.services.left_out import (
+    COARSE,
+    COARSE_ALONE,
+    Together,
+    leave_groups_out,
+    stations_left_out,
+)
 from tests.factories import inputs as make
 from tests.factories.catalogue import Catalogue
 from tests.fixtures.filled import filling
@@ -78,6 +84,19 @@ def test_copies_of_a_station_are_left_out_together(place):
     report = stations_left_out(place, asked(), {})
     assert report.left_out_together == (("NET/a", "NET/copy"),)
     assert {row.scores.stations for row in report.rows} == {3}
+
+
+def test_stations_of_a_cell_are_left_out_together(place):
+    near = {"s0": PIXELS[0], "s1": (6, 9)}
+    for name, pixel in near.items():
+        observe(place, name, pixel, network="NEAR")
+    for name, pixel in (("s3", PIXELS[3]), ("s5", PIXELS[5]), ("copy", PIXELS[5])):
+        observe(place, name, pixel)
+    report = stations_left_out(place, asked(), LINEAR, together=Together.CELL)
+    assert report.left_out_together == (("NEAR/s0", "NEAR/s1"), ("NET/copy", "NET/s5"))
+    assert {row.scores.n for row in report.rows} == {5 * len(DAYS)}
+    with pytest.raises(UsageError, match="or cells"):  # one cell alone
+        stations_left_out(place, asked(), LINEAR, network="NEAR", together=Together.CELL)
 
 
 def test_only_a_network_and_only_days_are_asked_for(place):

@@ -8,6 +8,8 @@ import pytest
 from ingest.registry import READERS
 from ingest.world.writers import COSTS, WRITERS
 from smcatalog.database.engine import connect
+from smcatalog.results.entries import ENTRIES
+from smcatalog.results.page import STATIONS, page
 from smcatalog.services.metrics import CatalogueCollector
 from smcatalog.services.plan import Cause, DayState
 
@@ -63,3 +65,13 @@ def test_all_states_and_causes_of_days_are_explained():
     assert {state for state, _ in rows} >= set(DayState)
     explained = {word for state, why in rows if state in set(DayState) for word in why.split()}
     assert {word.strip(",;") for word in explained} >= set(Cause)
+
+
+def test_results_hold_a_section_for_each_product_and_nothing_else():
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    assert page({}, text) == text
+    assert re.findall(r"^<!-- results: (.*) -->$", text, re.MULTILINE) == [
+        *ENTRIES,
+        STATIONS,
+        "end",
+    ]

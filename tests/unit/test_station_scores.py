@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from smcatalog.validation.left_out import mean_scores, twins
+from smcatalog.validation.left_out import joined, mean_scores, twins
 
 
 def test_each_station_counts_the_same_however_many_pairs_it_has():
@@ -40,3 +40,9 @@ def test_copies_are_found_through_gaps_and_chance_is_not_a_copy():
     other = dict(zip(days, rng.uniform(0, 0.5, 60), strict=True))
     short = {day: one[day] for day in days[:29]}  # too few days to say so
     assert twins([one, other, part, short]) == [0, 1, 0, 3]
+
+
+def test_what_shares_any_label_hangs_together():
+    assert joined([0, 1, 2, 3]) == [0, 1, 2, 3]
+    # 0 and 3 share the first kind, 3 and 2 the second: all three, and 4 with 1
+    assert joined([7, 8, 9, 7, 8], [1, 2, 3, 3, 4]) == [0, 1, 0, 0, 1]
