@@ -8,7 +8,7 @@ from typing import Any, Final
 from smcatalog.results.entries import Paper, Span
 from smcatalog.results.tables import TITLES, count, moisture, ratio, scores_row, table
 
-__all__ = ["blocks", "learners"]
+__all__ = ["at_later_observations", "blocks", "learners"]
 
 _FEW: Final = 8
 """Partitions up to which each has a column."""
@@ -68,6 +68,8 @@ def learners(product: Mapping[str, Any], paper: Paper) -> str:
     """
     scores = product["scores"]
     own = scores["own"]
+    if not scores["rows"]:  # a method that fits none beside each other
+        return ""
     if not 1 < len(own) <= _FEW:
         return _mean_learners(product, paper)
     names = [row["learner"] for row in scores["rows"]]
@@ -130,3 +132,66 @@ def _span(published: Mapping[str, Span], name: str) -> str:
         return "–"
     least, most = published[name]
     return f"{least:.3f}" if least == most else f"{least:.3f} to {most:.3f}"
+
+
+def at_later_observations(product: Mapping[str, Any]) -> str:
+    """Return an average of learners beside them at observations later than those that weighed it, and what it rests on.
+
+    Parameters
+    ----------
+    product : mapping
+        Of `smcatalog.results.measure.measure`, of a product that learns from stations.
+    """
+    found = product["experiments"]
+    networks = [
+        [network, name, count(one["n"]), *scores_row(one)]
+        for network, learned in sorted(found["networks"].items())
+        for name, one in learned.items()
+    ]
+    weights = [
+        [
+            zone,
+            count(one["observations"]),
+            *(_both(one, name) for name in _MEMBERS),
+            _agreement(one),
+        ]
+        for zone, one in sorted(found["weights"].items())
+    ]
+    left = [
+        [one["left_out"] or "none", count(one["n"]), *scores_row(one), f"{one['change_r']:+.3f}"]
+        for one in found["predictor_left_out"]
+    ]
+    removed = [
+        [f"{one['removed']:.0%}", count(round(one["left"])), moisture(one["rmse"]), ratio(one["r"]),
+         ratio(one["r_sd"])]
+        for one in found["observations_removed"]
+    ]  # fmt: skip
+    parts = [
+        "### Learners and their average at later observations",
+        (
+            f"Weights of `{product['name']}` are learned from {count(found['training'])} observations; "
+            f"{count(found['testing'])} later ones, {found['first']} to {found['last']}, test."
+        ),
+        table(["network", "learner", "n", *TITLES.values()], networks),
+        (
+            "Weights by zone, from dry to wet, by expectation and maximisation (the maps') and as the mean that chains "
+            "find. The two agree when the chains' mean is within four Monte Carlo standard errors of that worked out from the mode."
+        ),
+        table(["zone", "observations", *_MEMBERS, "agree"], weights),
+        "A predictor left out, fits and weights made anew:",
+        table(["left out", "n", *TITLES.values(), "change of R"], left),
+        "Stations taken away from those that weigh, means of 20 orders:",
+        table(["removed", "observations left", "RMSE", "R", "sd of R"], removed),
+    ]
+    return "\n\n".join(parts)
+
+
+_MEMBERS: Final = ("forest", "linear", "support", "boosting")
+
+
+def _both(one: Mapping[str, Any], name: str) -> str:
+    return f"{ratio(one['em']['weights'][name])} / {ratio(one['mcmc']['weights'][name])}"
+
+
+def _agreement(one: Mapping[str, Any]) -> str:
+    return ("yes" if one["agree"] else "**no**") if one["converged"] else "chains apart"

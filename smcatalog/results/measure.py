@@ -111,9 +111,8 @@ def recipe(entry: Entry, variant: Variant, bbox: BBox, trees: float = 1.0) -> st
             "first_day": entry.first,
             "last_day": entry.last,
             # all days of maps teach: what they read ahead lies before this, too
-            "training_until": date.fromordinal(
-                entry.last.toordinal() + int(values.get("look_ahead_days", 0))
-            ),
+            "training_until": entry.taught_until
+            or date.fromordinal(entry.last.toordinal() + int(values.get("look_ahead_days", 0))),
         }
     )
 
@@ -219,6 +218,9 @@ def _made(
         },
         "scores": steps.ask("scores", "scores", name, "--json")["answer"],
         "stations": steps.ask("stations", "validate", name, "--by", "station", "--json")["answer"],
+        "experiments": steps.ask("experiments", "experiments", name, "--json")["answer"]
+        if "in_situ" in tomllib.loads(text)
+        else None,
     }
 
 

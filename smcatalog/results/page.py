@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from smcatalog.results.entries import ENTRIES
-from smcatalog.results.learned import blocks, learners
+from smcatalog.results.learned import at_later_observations, blocks, learners
 from smcatalog.results.tables import (
     SCORES,
     TITLES,
@@ -110,7 +110,8 @@ def product_section(found: Mapping[str, Any], command: str) -> str:
             "product itself: these scores say nothing of 1 km."
         ),
         blocks(products),
-        *(learners(one, entry.paper) for one in products),
+        *filter(None, (learners(one, entry.paper) for one in products)),
+        *(at_later_observations(one) for one in products if one.get("experiments")),
         "### At simulated stations",
         _at_stations(products),
         "### Besides, the paper",
