@@ -86,6 +86,25 @@ def product(name="rao2022", whole=BETTER, months=None):
     }  # fmt: skip
 
 
+def averaged():
+    """A product that weighs learners by stations."""
+    weights = {"forest": 0.5, "linear": 0.25, "support": 0.2, "boosting": 0.05}
+    zone = {
+        "observations": 1461, "em": {"weights": weights}, "mcmc": {"weights": {**weights, "forest": 0.512}},
+        "agree": True, "converged": True,
+    }  # fmt: skip
+    found = product("bma")
+    found["scores"]["rows"] = []
+    found["experiments"] = {
+        "training": 1461, "testing": 2345, "first": "2019-04-01", "last": "2019-11-01",
+        "networks": {"SIM": {"forest": scores(2345, 0.01, 0.06, 0.05, 0.7), "mixture": scores(2345, 0.0, 0.05, 0.04, 0.75)}},
+        "weights": {"0": zone, "1": {**zone, "agree": False}, "all": {**zone, "converged": False}},
+        "predictor_left_out": [{"left_out": "albedo", "change_r": -0.0446, **scores(2041, 0.01, 0.06, 0.05, 0.7)}],
+        "observations_removed": [{"removed": 0.3, "left": 1022.4, "rmse": 0.0547, "r": 0.747, "r_sd": 0.002}],
+    }  # fmt: skip
+    return found
+
+
 def measured(*products):
     return {
         "name": "rao2022",
@@ -130,6 +149,19 @@ class TestNumbers:
         assert cells(text, "combined")[1:5] == ["", "0.987", "0.834", "0.0311"]
         assert "On the test part xgboost had a smaller" not in text
         assert "1 partitions use the model of the one before" in text
+
+    def test_an_average_stands_beside_its_learners_at_later_observations(self):
+        text = product_section({**measured(averaged()), "name": "bma"}, "x")
+        assert cells(text, "SIM | mixture") == [
+            "SIM", "mixture", "2,345", "0.0000", "0.0500", "0.0400", "0.750",
+        ]  # fmt: skip
+        assert cells(text, "0 | 1,461")[2] == "0.500 / 0.512"
+        assert [cells(text, f"{zone} | 1,461")[-1] for zone in ("0", "1", "all")] == [
+            "yes", "**no**", "chains apart",
+        ]  # fmt: skip
+        assert cells(text, "albedo")[-1] == "-0.045"
+        assert cells(text, "30%") == ["30%", "1,022", "0.0547", "0.747", "0.002"]
+        assert "wins" not in text
 
     def test_a_learner_that_the_rule_passed_over_is_told(self):
         found = product()
