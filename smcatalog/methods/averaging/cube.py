@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -117,3 +117,7 @@ class SampleCube:
             features = np.pad(features, ((0, 0), gaps, (0, 0), (0, 0)), constant_values=np.nan)
             target = np.pad(target, (gaps, (0, 0), (0, 0)), constant_values=np.nan)
         return type(self)(self.names, features, target, day - back, self.row, self.column)
+
+    def without(self, out: NDArray[np.bool_]) -> Self:
+        """Return a cube in which some (t, rows, columns) are no samples."""
+        return replace(self, target=np.where(out, np.nan, self.target))

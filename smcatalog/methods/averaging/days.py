@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smcatalog.methods.averaging.cube import SampleCube
 from smcatalog.methods.averaging.local import LocalLearners
 from smcatalog.methods.averaging.settings import LEARNERS, LearnerSettings
-from smcatalog.methods.averaging.windows import Growth, Windows, adaptive_windows
+from smcatalog.methods.averaging.windows import Growth, adaptive_windows
 from smcatalog.methods.averaging.zonemap import ZoneMap
 from smcatalog.methods.values import InSitu, Matrix
 
@@ -68,8 +68,8 @@ class DayLearners:
         day: np.datetime64,
         wanted: NDArray[np.bool_] | None = None,
         keep: list[int] | None = None,
-    ) -> tuple[LocalLearners, Windows]:
-        """Return the learners of a day, and their windows.
+    ) -> LocalLearners:
+        """Return the learners of a day.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class DayLearners:
         windows = adaptive_windows(features, near.target, back, self.growth, wanted=wanted)
         numbers = near.numbers
         season = season_of(day, self.seasons)
-        learners = LocalLearners(
+        return LocalLearners(
             windows,
             features,
             near.target,
@@ -97,11 +97,6 @@ class DayLearners:
             seed=self.seed * 1_000_003 + int(day.astype("datetime64[D]").astype(np.int64)),
             bounds=self.bounds,
         )
-        return learners, windows
-
-    def without(self, cube: SampleCube, out: NDArray[np.bool_]) -> SampleCube:
-        """Return a cube in which some (t, rows, columns) are no samples."""
-        return replace(cube, target=np.where(out, np.nan, cube.target))
 
 
 def by_day(days: NDArray[np.datetime64]) -> Iterator[tuple[np.datetime64, NDArray[np.intp]]]:
@@ -142,6 +137,6 @@ def station_members(
             continue
         wanted = np.zeros(int(np.prod(cube.shape)), bool)
         wanted[places[own]] = True
-        local, _ = learners.of(cube, day, wanted.reshape(cube.shape), kept)
+        local = learners.of(cube, day, wanted.reshape(cube.shape), kept)
         members[own] = local.predict(stations.features[own][:, kept], places[own], threads=threads)
     return members

@@ -234,9 +234,8 @@ class BayesianModelAveraging(Method):
         if near is None or not len(near):
             bound._bound = None  # noqa: SLF001 - its own
             return bound
-        growth = self._growth
-        cube = SampleCube.of(near, margin=growth.last_side)
-        bound._bound = cube, self.learners_.of(cube, day)[0]  # noqa: SLF001 - its own
+        cube = SampleCube.of(near, margin=self._growth.last_side)
+        bound._bound = cube, self.learners_.of(cube, day)  # noqa: SLF001 - its own
         return bound
 
     @property
@@ -287,7 +286,7 @@ class BayesianModelAveraging(Method):
             wanted = np.zeros(int(np.prod(cube.shape)), bool)
             wanted[cells[rows]] = True
             day = samples.days[rows[0]]
-            learners, _ = self.learners_.of(rest, day, wanted.reshape(cube.shape))
+            learners = self.learners_.of(rest, day, wanted.reshape(cube.shape))
             members = learners.predict(samples.features[rows], cells[rows], threads=thread_count())
             mixed = self.mixture_.moments(members, self.zones_.of(samples.groups[rows]))[0]
             found[name][rows, 0] = np.clip(mixed, self.lower_bound, self.upper_bound)
@@ -299,11 +298,11 @@ class BayesianModelAveraging(Method):
             estimate("train", rows, near)
             out = np.zeros(near.target.shape, bool)
             out[back] = True
-            estimate("days_left_out", rows, self.learners_.without(near, out))
+            estimate("days_left_out", rows, near.without(out))
             for number in np.unique(fold[rows]).tolist():
                 gone = np.broadcast_to((cell_fold == number).reshape(shape[1:]), near.target.shape)
                 own = rows[fold[rows] == number]
-                estimate("cells_left_out", own, self.learners_.without(near, gone))
+                estimate("cells_left_out", own, near.without(gone))
         return found
 
     @property
