@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from smcatalog.core.encoding import Quality
 from smcatalog.core.errors import UsageError
+from smcatalog.core.threads import spread
 from smcatalog.methods.values import Covariates, Matrix, Prediction, Samples
 
 __all__ = ["Method"]
 
-_ROWS_AT_ONCE: Final = 65_536
-"""Pixels predicted at once: bounds memory whatever the map's size."""
+_ROWS_AT_ONCE: Final = 16_384
+"""Rows predicted at once by a thread: bounds memory whatever the map's size, and leaves each thread enough
+parts of a block that all end together. Results could differ in the last digit with another number: it does not
+depend on the threads."""
 
 
 class Method(ABC):
@@ -134,15 +137,17 @@ class Method(ABC):
         mean = np.full((self.n_depths, rows * columns), np.nan, np.float32)
         uncertainty = np.full_like(mean, np.nan)
         cells = None if covariates.cells is None else covariates.cells.ravel()
-        at_once = max(len(valid), 1) if self.whole_blocks else _ROWS_AT_ONCE
-        for i in range(0, len(valid), at_once):
-            chosen: Any = valid[i : i + at_once]
+
+        def work(first: int, last: int) -> None:
+            chosen: Any = valid[first:last]
             if chosen[-1] - chosen[0] == len(chosen) - 1:
                 chosen = slice(chosen[0], chosen[-1] + 1)  # without gaps nothing is gathered
             features: Any = np.ascontiguousarray(flat[:, chosen].T, self.precision)
-            found, spread = self._predict_at(features, None if cells is None else cells[chosen])
+            found, deviation = self._predict_at(features, None if cells is None else cells[chosen])
             mean[:, chosen] = np.clip(found, self.lower_bound, self.upper_bound).T
-            uncertainty[:, chosen] = spread.T
+            uncertainty[:, chosen] = deviation.T
+
+        spread(work, _parts(len(valid), len(valid) if self.whole_blocks else _ROWS_AT_ONCE))
         quality = covariates.quality.ravel() | np.where(
             outside & ~missing, np.uint16(Quality.OUTSIDE_TRAINING), np.uint16(0)
         )
@@ -155,7 +160,12 @@ class Method(ABC):
 
     def predict_samples(self, features: Matrix) -> Matrix:
         """Return the means [m³ m⁻³], shape (n, d), for a matrix of features, shape (n, p)."""
-        clipped: Matrix = np.clip(self._predict(features)[0], self.lower_bound, self.upper_bound)
+
+        def work(first: int, last: int) -> Matrix:
+            return self._predict(features[first:last])[0]
+
+        means = spread(work, _parts(len(features), _ROWS_AT_ONCE)) or [self._predict(features)[0]]
+        clipped: Matrix = np.clip(np.concatenate(means), self.lower_bound, self.upper_bound)
         return clipped
 
     def around(self, near: Samples | None, day: np.datetime64) -> Method:  # noqa: ARG002 - for those that need it
@@ -242,7 +252,10 @@ class Method(ABC):
 
     @abstractmethod
     def _predict(self, features: Matrix) -> tuple[Matrix, Matrix]:
-        """Return mean and standard uncertainty, both of shape (n, d)."""
+        """Return mean and standard uncertainty, both of shape (n, d).
+
+        Several threads call it at once, each for rows of its own.
+        """
 
     def _predict_at(
         self,
@@ -260,3 +273,8 @@ class Method(ABC):
     @abstractmethod
     def load(cls, path: Path) -> Self:
         """Read a fitted method from a file whose checksum the caller has verified."""
+
+
+def _parts(n: int, at_once: int) -> list[tuple[int, int]]:
+    """Return where each part of n rows begins and ends."""
+    return [(first, min(first + at_once, n)) for first in range(0, n, max(at_once, 1))]

@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-import joblib
 import numpy as np
 from scipy.stats import ks_2samp
 from threadpoolctl import threadpool_limits
 
 from smcatalog.core.errors import UsageError
+from smcatalog.core.threads import spread
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import Combiner, LearnerChoice
 from smcatalog.methods.residuals import ResidualMethod
 from smcatalog.methods.scores import plain, scores_of
 from smcatalog.methods.splits import FoldsBy, halves, part
-from smcatalog.methods.tuning import Tuned, learner, parallel, tune
+from smcatalog.methods.tuning import Tuned, learner, tune
 from smcatalog.methods.values import Matrix, Samples
 
 __all__ = ["Best", "Split", "scores_of", "split_alike"]
@@ -165,11 +165,8 @@ class Best(Combiner):
         with threadpool_limits(1, user_api="blas"):  # cores are shared out among fits
             tuned = {name: self._tuned(choice, train, seed) for name, choice in learners.items()}
             order = sorted(learners, key=_slowness)
-            jobs = [
-                joblib.delayed(_fitted)(learner(name, tuned[name].parameters, seed), train, test)
-                for name in order
-            ]
-            found = dict(zip(order, parallel(jobs), strict=True))
+            jobs = [(learner(name, tuned[name].parameters, seed), train, test) for name in order]
+            found = dict(zip(order, spread(_fitted, jobs), strict=True))
             scored = {name: {**found[name][1], **tuned[name].as_dict()} for name in learners}
             winner = min(scored, key=lambda name: _rank(scored[name]["mean_rmse"]))
             member: Method = found[winner][0]

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import joblib
 import numpy as np
 
 from smcatalog.methods.archive import model_archive, write_archive
@@ -20,8 +19,7 @@ class Booster(ResidualMethod):
     """Boosted trees, one model for each depth, fitted in one thread.
 
     Sums over samples depend on how threads divide them, so that a model would depend on the number of
-    threads; who has several cores fits several models at once. Predictions use all of them: each
-    row is on its own.
+    threads; who has several cores fits several models at once, and predicts several parts of a map.
 
     Attributes
     ----------
@@ -45,8 +43,7 @@ class Booster(ResidualMethod):
         return [self._learn_depth(samples.features, target) for target in samples.target.T]
 
     def _estimate(self, model: list[Any], features: Matrix) -> Matrix:
-        threads = joblib.cpu_count()
-        depths = [self._estimate_depth(one, features, threads) for one in model]
+        depths = [self._estimate_depth(one, features) for one in model]
         return np.stack(depths, axis=1).astype(np.float64)
 
     @abstractmethod
@@ -54,8 +51,8 @@ class Booster(ResidualMethod):
         """Return a model of features (n, p) and target (n,)."""
 
     @abstractmethod
-    def _estimate_depth(self, model: Any, features: Matrix, threads: int) -> Matrix:
-        """Return what a model makes of features, shape (n,), the same for any number of threads."""
+    def _estimate_depth(self, model: Any, features: Matrix) -> Matrix:
+        """Return what a model makes of features, shape (n,), in one thread."""
 
     @abstractmethod
     def _gains(self, model: Any) -> Matrix:

@@ -78,8 +78,8 @@ class CatBoost(Booster):
             del metadata[key]
         return model
 
-    def _estimate_depth(self, model: Any, features: Matrix, threads: int) -> Matrix:
-        return np.asarray(model.predict(features, thread_count=threads), np.float64)
+    def _estimate_depth(self, model: Any, features: Matrix) -> Matrix:
+        return np.asarray(model.predict(features, thread_count=1), np.float64)
 
     def _gains(self, model: Any) -> Matrix:
         found = model.get_feature_importance(type="PredictionValuesChange", thread_count=1)

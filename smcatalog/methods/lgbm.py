@@ -83,8 +83,8 @@ class LightGBM(Booster):
         data = lightgbm.Dataset(features, label=target, params=options)
         return lightgbm.train(options, data, num_boost_round=self.n_estimators)
 
-    def _estimate_depth(self, model: Any, features: Matrix, threads: int) -> Matrix:
-        return np.asarray(model.predict(features, num_threads=threads), np.float64)
+    def _estimate_depth(self, model: Any, features: Matrix) -> Matrix:
+        return np.asarray(model.predict(features, num_threads=1), np.float64)
 
     def _gains(self, model: Any) -> Matrix:
         return np.asarray(model.feature_importance("gain"), np.float64)

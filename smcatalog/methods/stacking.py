@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
+from smcatalog.core.threads import spread
 from smcatalog.methods.combiners import Combiner, LearnerChoice
 from smcatalog.methods.held_out import SPLITS, kept_for_test, kept_in_zones
 from smcatalog.methods.residuals import ResidualMethod
@@ -17,7 +17,7 @@ from smcatalog.methods.second_layer import SECOND_LAYERS, fit_second_layer
 from smcatalog.methods.shapley import contributions, explainable, summary
 from smcatalog.methods.splits import FoldsBy, fold_numbers, part
 from smcatalog.methods.stack_report import scores_of_each, seen
-from smcatalog.methods.tuning import learner, parallel, tune
+from smcatalog.methods.tuning import learner, tune
 from smcatalog.methods.values import Matrix, Samples
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Stacked(Combiner):
         def fit(choice: LearnerChoice, samples: Samples) -> Method:
             return self._unfitted(choice).fit(samples)
 
-        return parallel([joblib.delayed(fit)(*one) for one in wanted])
+        return spread(fit, wanted)
 
     def _unfitted(self, choice: LearnerChoice) -> Method:
         method = learner(choice.name, self._chosen[choice.name], self._seed)

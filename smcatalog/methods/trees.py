@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import StoreError, UsageError
-from smcatalog.core.threads import thread_count
 from smcatalog.methods.values import Matrix
 
 __all__ = ["Trees"]
@@ -135,17 +133,15 @@ class Trees:
             raise StoreError("the forest's nodes do not fit each other")
         return cls(starts, links, thresholds, _numbered(is_leaf), values, n_features)
 
-    def sums(self, features: NDArray[np.floating], threads: int | None = None) -> Matrix:
+    def sums(self, features: NDArray[np.floating]) -> Matrix:
         """Return sums over the trees for each row.
 
-        Rows are summed in the order of the trees, each by one thread: the number of threads does not matter.
+        Rows are summed in the order of the trees, by the thread that calls, which lets others run meanwhile.
 
         Parameters
         ----------
         features : ndarray of float32, shape (n, p)
             Finite; other types are brought to it, as scikit-learn does.
-        threads : int, optional
-            `thread_count` by default.
 
         Returns
         -------
@@ -164,7 +160,7 @@ class Trees:
         shift = np.uint32(_shift(self.n_features))
         kernel = _kernel()
 
-        def work(first: int) -> None:
+        for first in range(0, len(rows), _BLOCK):
             block, sums = rows[first : first + _BLOCK], out[first : first + _BLOCK]
             if len(block) < len(sums):  # the last row again, up to a multiple of six
                 block = np.pad(block, ((0, len(sums) - len(block)), (0, 0)), mode="edge")
@@ -178,16 +174,6 @@ class Trees:
                 block,
                 sums,
             )
-
-        firsts = range(0, len(rows), _BLOCK)
-        workers = min(threads or thread_count(), len(firsts))
-        if workers > 1:
-            # threads of its own, ended at once: nothing is left behind that a fork would break
-            with ThreadPoolExecutor(workers, thread_name_prefix="trees") as pool:
-                list(pool.map(work, firsts))
-        else:
-            for first in firsts:
-                work(first)
         return out[: len(rows)]
 
 

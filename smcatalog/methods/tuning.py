@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import ParameterGrid
 
 from smcatalog.core.errors import UsageError
+from smcatalog.core.threads import spread
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import LearnerChoice
 from smcatalog.methods.registry import create
@@ -20,7 +20,7 @@ from smcatalog.methods.residuals import ResidualMethod
 from smcatalog.methods.splits import FoldsBy, fold_numbers, part, stratified_subset
 from smcatalog.methods.values import Samples
 
-__all__ = ["DEFAULT_GRIDS", "MOST_SAMPLES", "Tuned", "grid_of", "learner", "parallel", "tune"]
+__all__ = ["DEFAULT_GRIDS", "MOST_SAMPLES", "Tuned", "grid_of", "learner", "tune"]
 
 DEFAULT_GRIDS: Final[dict[str, dict[str, list[Any]]]] = {
     "linear_regression": {},
@@ -104,16 +104,6 @@ def learner(name: str, parameters: Mapping[str, Any], seed: int) -> Method:
     return method
 
 
-def parallel(tasks: Sequence[Any]) -> list[Any]:
-    """Do what was made with `joblib.delayed` on all cores; results are in the order of the tasks.
-
-    In threads: nearly all the time is spent in libraries that let others run meanwhile. What a task returns
-    must not depend on the others.
-    """
-    results: list[Any] = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads")(tasks)
-    return results
-
-
 def tune(
     choice: LearnerChoice,
     samples: Samples,
@@ -175,9 +165,7 @@ def tune(
         return float((wrong**2).mean())
 
     count = int(number.max()) + 1
-    found = parallel(
-        [joblib.delayed(error)(setting, fold) for setting in settings for fold in range(count)]
-    )
+    found = spread(error, [(setting, fold) for setting in settings for fold in range(count)])
     squares = np.reshape(found, (len(settings), count)).mean(axis=1)
     scores = [math.sqrt(one) if math.isfinite(one) else None for one in squares]
     if not np.isfinite(squares).any():

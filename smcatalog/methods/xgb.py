@@ -44,6 +44,7 @@ class XGBoost(Booster):
 
     name: ClassVar[str] = "xgboost"
     part_suffix: ClassVar[str] = ".ubj"
+    precision: ClassVar[type[np.floating]] = np.float32
 
     def __init__(
         self,
@@ -87,8 +88,7 @@ class XGBoost(Booster):
         data = xgboost.DMatrix(features, label=target, nthread=1)
         return xgboost.train(options, data, num_boost_round=self.n_estimators)
 
-    def _estimate_depth(self, model: Any, features: Matrix, threads: int) -> Matrix:
-        model.set_param({"nthread": threads})
+    def _estimate_depth(self, model: Any, features: Matrix) -> Matrix:
         found: Matrix = model.inplace_predict(np.ascontiguousarray(features, np.float32))
         return found
 
@@ -98,11 +98,11 @@ class XGBoost(Booster):
         return np.array([gains.get(f"f{number}", 0.0) for number in range(count)])
 
     def _write(self, model: Any, path: Path) -> None:
-        model.set_param({"nthread": 1})  # it is part of the file
         path.write_bytes(model.save_raw("ubj"))
 
     @classmethod
     def _read(cls, path: Path) -> Any:
         model = xgboost.Booster()
         model.load_model(bytearray(path.read_bytes()))
+        model.set_param({"nthread": 1})  # the file does not say it
         return model

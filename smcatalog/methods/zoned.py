@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -65,6 +66,7 @@ class Zoned(Combiner):
         self._own = dict(own or {})
         self._late = late
         self._fit_all: Callable[[], Combiner] | None = None
+        self._one_at_a_time = Lock()  # threads that predict may need it first
         self._parts: dict[str, Combiner] = {}
         self._column = 0
         self._counts: dict[str, int] = {}
@@ -108,11 +110,12 @@ class Zoned(Combiner):
 
     def _of_all(self) -> Combiner:
         """Return the combination of all samples, fitted by now."""
-        if self._fit_all is not None:
-            self._parts = {_ALL: self._fit_all(), **self._parts}
-            self._fit_all = None
-            self._gather()
-        return self._parts[_ALL]
+        with self._one_at_a_time:
+            if self._fit_all is not None:
+                self._parts = {_ALL: self._fit_all(), **self._parts}
+                self._fit_all = None
+                self._gather()
+            return self._parts[_ALL]
 
     def _gather(self) -> None:
         self.members_ = {

@@ -68,6 +68,7 @@ def write_map_files(
         return _write_file(store, work, definition, day, grid, kind, stacks[kind.name])
 
     kinds = asset_kinds()
+    # to share out the waiting for disk and network: GDAL has threads of its own for the rest
     with ThreadPoolExecutor(min(thread_count(), len(kinds)), thread_name_prefix="write") as pool:
         return tuple(pool.map(write, kinds))
 

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from smcatalog.core.errors import StoreError
 from smcatalog.core.grids import Grid
+from smcatalog.core.threads import thread_count
 
 __all__ = ["CogBand", "read_cog", "validate_cog", "write_cog"]
 
@@ -104,7 +105,7 @@ def write_cog(
         "overview_resampling": resampling,
         "overviews": "AUTO" if overviews else "NONE",
         "bigtiff": "IF_SAFER",
-        "num_threads": 1,
+        "num_threads": thread_count(),
     }
     try:
         with rasterio.open(path, "w", **profile) as out:

@@ -1,7 +1,6 @@
 """The random forest's own prediction and file."""
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -12,7 +11,6 @@ from sklearn.ensemble import RandomForestRegressor
 
 from smcatalog.core.errors import StoreError, UsageError
 from smcatalog.core.fingerprint import sha256_file
-from smcatalog.core.threads import thread_count
 from smcatalog.methods import Covariates, Samples, create, load, trees
 from smcatalog.methods.trees import Trees
 
@@ -92,21 +90,6 @@ def test_any_number_of_rows(rows):
     assert found.shape == (rows, 1)
     if rows:
         assert np.abs(found[:, 0] - method.forest_.predict(features)).max() < 1e-12
-
-
-def test_the_number_of_threads_does_not_matter():
-    grown = fitted().fit(samples(depths=2)).trees_
-    rows = map_rows()
-    one, two, many = (grown.sums(rows, threads).tobytes() for threads in (1, 2, 7))
-    assert one == two == many
-
-
-def test_the_number_of_threads_is_the_environments(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert thread_count() == 3
-    for nonsense in ("", "0", "many"):
-        monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
-        assert thread_count() == len(os.sched_getaffinity(0))
 
 
 def test_pixels_without_a_covariate_never_reach_the_trees(monkeypatch):

@@ -94,6 +94,24 @@ def test_gdal_and_others_read_what_was_written(tmp_path):
     assert np.array_equal(window[0], band().values[10:60, 20:90])
 
 
+@pytest.mark.parametrize("compression", ["DEFLATE", "ZSTD"])
+@pytest.mark.parametrize("dtype", ["int16", "uint16"])
+def test_the_same_content_gives_the_same_bytes_whatever_the_number_of_threads(
+    tmp_path, monkeypatch, dtype, compression
+):
+    where = grid("M01").window(slice(5000, 6500), slice(20000, 21700))
+    smooth = np.add.outer(np.arange(1500), np.arange(1700))
+    noise = np.random.default_rng(1).integers(0, 40, where.shape)
+    bands = [CogBand((smooth + noise * k).astype(dtype), f"b{k}") for k in (1, 2)]
+    files = set()
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        path = tmp_path / f"{threads}.tif"
+        write_cog(path, bands, where, nodata=0, resampling="average", compression=compression)
+        files.add(path.read_bytes())
+    assert len(files) == 1
+
+
 def test_what_is_no_cog_is_refused(tmp_path):
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "height": 600, "width": 700, "count": 1, "dtype": "int16",
