@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from smcatalog.core.errors import UsageError
 from smcatalog.services.experiments import Experiments
+from smcatalog.services.figures import figure_folder, new_figure, save_figure
 
 __all__ = ["draw_experiments"]
 
@@ -27,20 +27,14 @@ def draw_experiments(found: Experiments, folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        When matplotlib is not installed.
+        When matplotlib is not installed, or the folder or a file cannot be made.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
-    folder.mkdir(parents=True, exist_ok=True)
+    figure_folder(folder)
     made = []
     for name, draw in (("predictors", _predictors), ("left_out", _left_out)):
-        figure = Figure(figsize=(10, 4.5), dpi=120, layout=ConstrainedLayoutEngine())
+        figure = new_figure(10, 4.5)
         draw(found, figure)
-        made.append(folder / f"{name}.png")
-        figure.savefig(made[-1])
+        made.append(save_figure(figure, folder / f"{name}.png"))
     return made
 
 

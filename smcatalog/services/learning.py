@@ -16,6 +16,7 @@ from smcatalog.database.products import product_version, version_definition
 from smcatalog.database.training import model_scores
 from smcatalog.database.zones import zones_of
 from smcatalog.products import Definition
+from smcatalog.services.figures import figure_folder, need_matplotlib, new_figure, save_figure
 from smcatalog.services.stack_figures import draw_stacks
 from smcatalog.services.stacks import ALL, StackLearning, is_stack, stack_learning
 from smcatalog.services.workspace import Workspace
@@ -298,24 +299,17 @@ def draw_learning(found: Learning, folder: Path) -> list[Path]:
     UsageError
         When matplotlib is not installed, there are no learners to compare, or the folder cannot be made.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
+    need_matplotlib()
     if not found.rows:
         raise UsageError(f"{found.product} fits no learners beside each other: nothing to draw")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder} for figures: {error}") from error
+    figure_folder(folder)
     heading = f"{found.product} version {found.version}"
     if found.stack is not None:
         return draw_stacks(found.stack, list(found.reports.values()), heading, folder)
     made = []
     learners = [row.learner for row in found.rows if row.learner != "combined"]
     for score, title in (("r", "R"), ("rmse", "RMSE, m³ m⁻³")):
-        figure = Figure(figsize=(10, 6), dpi=120, layout=ConstrainedLayoutEngine())
+        figure = new_figure(10, 6)
         for place, half in zip(figure.subplots(2, 1, sharex=True), _HALVES, strict=True):
             for name in learners:
                 values = [
@@ -331,16 +325,13 @@ def draw_learning(found: Learning, folder: Path) -> list[Path]:
         place.tick_params(axis="x", rotation=90)
         place.set_xlabel("partition")
         figure.legend(*place.get_legend_handles_labels(), loc="outside right center")
-        made.append(folder / f"{score}.png")
-        figure.savefig(made[-1])
-    made.append(folder / "importances.png")
-    _draw_importances(
-        found, Figure(figsize=(10, 5), dpi=120, layout=ConstrainedLayoutEngine()), made[-1]
-    )
+        made.append(save_figure(figure, folder / f"{score}.png"))
+    made.append(save_figure(_importances_drawn(found), folder / "importances.png"))
     return made
 
 
-def _draw_importances(found: Learning, figure: Any, path: Path) -> None:
+def _importances_drawn(found: Learning) -> Any:
+    figure = new_figure(10, 5)
     learners = list(dict.fromkeys(one.learner for one in found.importances))
     places = figure.subplots(1, max(len(learners), 1), squeeze=False)[0]
     for place, learner in zip(places, learners, strict=False):
@@ -352,4 +343,4 @@ def _draw_importances(found: Learning, figure: Any, path: Path) -> None:
         place.barh(names, means, xerr=spreads, color="#1f6fb4", error_kw={"linewidth": 1})
         place.set_title(learner, loc="left")
         place.set_xlabel("share")
-    figure.savefig(path)
+    return figure

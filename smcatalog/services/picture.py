@@ -17,6 +17,7 @@ from smcatalog.core.moments import Moments
 from smcatalog.database.engine import transaction
 from smcatalog.database.series import StationDays, station_days
 from smcatalog.products import Definition
+from smcatalog.services.figures import need_matplotlib, new_figure, save_figure
 from smcatalog.services.inputs import LayerIndex
 from smcatalog.services.live import flat_coarse, live_published, soil_moisture
 from smcatalog.services.truth import Truth
@@ -87,10 +88,7 @@ def draw_map(
         When matplotlib is not installed, the station lies outside the map, the folder holds no truth of
         that day, or the file cannot be written.
     """
-    try:
-        import matplotlib.figure  # noqa: F401 - before anything is read
-    except ImportError as error:
-        raise UsageError("pictures need matplotlib: pip install 'smcatalog[plot]'") from error
+    need_matplotlib()
     maps, index = live_published(workspace, definition)
     beside = _Beside(workspace, definition, index)
     published = _chosen(beside, maps, day)
@@ -103,10 +101,7 @@ def draw_map(
     if truth is not None:
         words += "\nsimulated world: none of this was observed"
     figure.suptitle(words, fontsize=14)
-    try:
-        figure.savefig(out, dpi=110, metadata={"Software": None})
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write {out}: {error}") from error
+    save_figure(figure, out)
     return published.period.day
 
 
@@ -214,12 +209,8 @@ def _series(beside: _Beside, maps: list[PublishedMap], where: Grid, station: str
 
 
 def _figure(panels: list[_Panel], where: Grid, series: _Series | None, day: date) -> Any:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     height = 5.4 if series is None else 8.6
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-    figure = Figure(figsize=(15, height), layout=layout)
+    figure = new_figure(15, height, dpi=110, pad=0.06)
     ratios = [1.0] if series is None else [1.9, 1.0]
     rows = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
     axes: Any = rows[0].subgridspec(1, len(panels)).subplots()

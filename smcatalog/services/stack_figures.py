@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from smcatalog.services.figures import new_figure, save_figure
 from smcatalog.services.stacks import StackLearning, stacks_by_zone
 
 __all__ = ["draw_stacks"]
@@ -49,19 +50,10 @@ def draw_stacks(
     zones = stacks_by_zone(reports)
     made = []
     if any("density" in report for some in zones.values() for report in some):
-        made.append(folder / "test.png")
-        _draw_test(found, zones, title).savefig(made[-1], metadata={"Software": None})
+        made.append(save_figure(_draw_test(found, zones, title), folder / "test.png"))
     if any(report.get("shap") for some in zones.values() for report in some):
-        made.append(folder / "shap.png")
-        _draw_shap(found, zones, title).savefig(made[-1], metadata={"Software": None})
+        made.append(save_figure(_draw_shap(found, zones, title), folder / "shap.png"))
     return made
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine())
 
 
 # -- figure 4
@@ -88,7 +80,7 @@ def _draw_test(
     edges = np.arange(low, high + 1) * step
     most = max(max(counts.values()) for counts in squares.values() if counts)
     rows, columns = len(found.learners), len(found.zones)
-    figure = _figure(2.4 * columns + 1.4, 2.4 * rows + 0.9)
+    figure = new_figure(2.4 * columns + 1.4, 2.4 * rows + 0.9)
     places = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     image = None
     for name, row in zip(found.learners, places, strict=True):
@@ -167,7 +159,7 @@ def _draw_shap(
     columns = min(_COLUMNS, count + 1)
     rows = -(-(count + 1) // columns)
     most = min(_MOST, max(len(some[0]["mean_abs"]) for some in shaps.values() if some))
-    figure = _figure(5.2 * columns, (0.27 * most + 1.3) * rows + 0.6)
+    figure = new_figure(5.2 * columns, (0.27 * most + 1.3) * rows + 0.6)
     places = list(figure.subplots(rows, columns, squeeze=False).ravel())
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     points = None
