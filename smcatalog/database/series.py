@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,7 +14,7 @@ from smcatalog.core.stations import Depth
 from smcatalog.core.time import DAY, utc_midnight
 from smcatalog.database.daily import ENOUGH, SHIFT, in_depth
 
-__all__ = ["StationDays", "network_stations", "station_days"]
+__all__ = ["StationDays", "region_days", "station_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +41,50 @@ class StationDays:
     values: tuple[float, ...]
 
 
-def network_stations(
-    connection: Connection, bbox: BBox, network: str | None = None
-) -> list[tuple[str, str]]:
-    """Return network and name of the stations with soil moisture in a box of degrees, in their order.
+def region_days(
+    connection: Connection,
+    bbox: BBox,
+    depth: Depth,
+    first: date,
+    last: date,
+    networks: Sequence[str] = (),
+) -> list[StationDays]:
+    """Return the daily means of all stations in a box, in the order of networks and names, as `station_days` does.
+
+    Those with no mean from ``first`` to ``last``, both included, are left out.
 
     Parameters
     ----------
-    network : str, optional
-        Only of this network.
+    bbox : BBox
+        West, south, east, north [degrees].
+    networks : sequence of str, optional
+        Only of these, in this order; all by default.
     """
     west, south, east, north = bbox
     rows = connection.execute(
         text("""
-            SELECT n.name, t.name
+            SELECT t.id, n.name AS network, t.name AS station,
+                   public.ST_X(t.geometry) AS x, public.ST_Y(t.geometry) AS y
             FROM smcatalog.stations t JOIN smcatalog.networks n ON n.id = t.network_id
             WHERE t.geometry OPERATOR(public.&&)
                   public.ST_MakeEnvelope(:west, :south, :east, :north, 4326)
-              AND (CAST(:network AS text) IS NULL OR n.name = :network)
-              AND EXISTS (SELECT FROM smcatalog.sensors s
-                          WHERE s.station_id = t.id AND s.variable = 'sm')
-            ORDER BY n.name, t.name
+              AND (CAST(:networks AS text[]) IS NULL OR n.name = ANY(CAST(:networks AS text[])))
+            ORDER BY array_position(CAST(:networks AS text[]), n.name::text), n.name, t.name
         """),
-        {"west": west, "south": south, "east": east, "north": north, "network": network},
-    )
-    return [(row[0], row[1]) for row in rows]
+        {
+            "west": west,
+            "south": south,
+            "east": east,
+            "north": north,
+            "networks": list(networks) or None,
+        },
+    ).all()
+    means = _means(connection, [row.id for row in rows], depth, first, last)
+    return [
+        StationDays(row.network, row.station, row.x, row.y, *zip(*means[row.id], strict=True))
+        for row in rows
+        if row.id in means
+    ]
 
 
 def station_days(
@@ -91,15 +111,26 @@ def station_days(
         raise NotFoundError(
             f"no station is called '{network}/{station}'; there are {_some_stations(connection)}"
         )
+    found = _means(connection, [place.id], depth, first, last).get(place.id, [])
+    days, values = zip(*found, strict=True) if found else ((), ())
+    return StationDays(network, station, place.x, place.y, days, values)
+
+
+def _means(
+    connection: Connection, stations: Sequence[int], depth: Depth, first: date, last: date
+) -> dict[int, list[tuple[date, float]]]:
+    """Return days and means of those stations that have any, in the order of time."""
     rows = connection.execute(
         text(f"""
-            SELECT day::date, avg(mean ORDER BY sensor) AS value FROM (
-                SELECT s.id AS sensor, date_trunc('day', o.time + shift.hours, 'UTC') AS day,
+            SELECT station, day::date, avg(mean ORDER BY sensor) AS value FROM (
+                SELECT s.station, s.id AS sensor,
+                       date_trunc('day', o.time + shift.hours, 'UTC') AS day,
                        avg(o.value::double precision ORDER BY o.time) AS mean
                 FROM (
-                    SELECT id, step_hours, round(depth_top::numeric, 4)::double precision AS top,
+                    SELECT id, station_id AS station, step_hours,
+                           round(depth_top::numeric, 4)::double precision AS top,
                            round(depth_bottom::numeric, 4)::double precision AS bottom
-                    FROM smcatalog.sensors WHERE station_id = :id AND variable = 'sm'
+                    FROM smcatalog.sensors WHERE station_id = ANY(:ids) AND variable = 'sm'
                 ) s
                 CROSS JOIN LATERAL (
                     SELECT {SHIFT.format(sensor="s")} AS hours
@@ -107,26 +138,22 @@ def station_days(
                 JOIN smcatalog.observations o ON o.sensor_id = s.id AND o.good
                     AND o.time >= :first - shift.hours AND o.time < :last - shift.hours
                 WHERE {in_depth(":top", ":bottom")}
-                GROUP BY s.id, s.step_hours, 2
+                GROUP BY s.station, s.id, s.step_hours, 3
                 HAVING {ENOUGH.format(sensor="s")}
-            ) daily GROUP BY day ORDER BY day
+            ) daily GROUP BY station, day ORDER BY station, day
         """),  # noqa: S608 - constants
         {
-            "id": place.id,
+            "ids": list(stations),
             "top": round(depth.top, 4),
             "bottom": round(depth.bottom, 4),
             "first": utc_midnight(first),
             "last": utc_midnight(last) + DAY,
         },
-    ).all()
-    return StationDays(
-        network,
-        station,
-        place.x,
-        place.y,
-        tuple(row.day for row in rows),
-        tuple(row.value for row in rows),
     )
+    found: dict[int, list[tuple[date, float]]] = {}
+    for station, day, value in rows:
+        found.setdefault(station, []).append((day, value))
+    return found
 
 
 def _some_stations(connection: Connection) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import partial
@@ -15,14 +15,14 @@ from sqlalchemy import Connection
 
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.core.grids import Grid
-from smcatalog.core.time import Period
 from smcatalog.database.engine import transaction
-from smcatalog.database.series import StationDays, network_stations, station_days
-from smcatalog.methods import Samples, create
+from smcatalog.database.series import StationDays, region_days
+from smcatalog.methods import InSitu, Samples, create
 from smcatalog.products import Definition
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.inputs import DayInputs, LayerIndex
 from smcatalog.services.live import flat_coarse
+from smcatalog.services.observed import StationPixels
 from smcatalog.services.progress import Progress, silent
 from smcatalog.services.workspace import Workspace
 from smcatalog.validation.left_out import MeanScores, joined, mean_scores, twins
@@ -138,47 +138,46 @@ def stations_left_out(
     def find(connection: Connection) -> tuple[list[DayInputs], list[StationDays]]:
         index = LayerIndex(connection, definition, begin, end)
         days = [day for day in index.days(begin, end) if day.complete and day.coarse]
-        stations = [
-            station_days(connection, *name, definition.depths[0], begin, end)
-            for name in network_stations(connection, definition.bbox, network)
-        ]
-        return days, [one for one in stations if one.days]
+        depth, networks = definition.depths[0], [network] if network else []
+        return days, region_days(connection, definition.bbox, depth, begin, end, networks)
 
     days, stations = transaction(workspace.engine, find)
-    series = [dict(zip(one.days, one.values, strict=True)) for one in stations]
-    same = twins(series)
+    same = twins([dict(zip(one.days, one.values, strict=True)) for one in stations])
+    pixels = StationPixels(_window(definition, stations), definition.coarse_grid(), stations)
     if together is Together.CELL:
-        same = joined(same, _cells(definition, stations))
-    samples, who = _samples(workspace, definition, days, (stations, series, same), progress)
-    if not len(who):
+        # those outside are no neighbours of each other
+        alone = -1 - np.arange(len(stations))
+        same = joined(same, np.where(pixels.cells < 0, alone, pixels.cells).tolist())
+    found = _samples(workspace, definition, days, pixels, progress)
+    if found is None:
         raise NotFoundError(
             f"no station in the region of {definition.name} observes soil moisture of "
             f"{definition.depths[0]} on a day with all covariates and a coarse value: ingest stations"
         )
-    coarse = samples.features[:, -1]
-    alone = Samples(
-        samples.names[-1:], coarse[:, np.newaxis], samples.target, samples.groups, samples.days
-    )
+    names = (*definition.feature_names, COARSE)
+    groups = np.array(same, np.int64)[found.stations]
+    target = found.observed[:, np.newaxis]
+    samples = Samples(names, found.features, target, groups, found.days)
+    coarse = found.features[:, -1]
+    coarse_alone = Samples(names[-1:], coarse[:, np.newaxis], target, groups, found.days)
     estimates = {
         COARSE: coarse,
-        COARSE_ALONE: leave_groups_out(partial(create, _FOREST, {}), alone),
+        COARSE_ALONE: leave_groups_out(partial(create, _FOREST, {}), coarse_alone),
     }
     for name, parameters in progress(list(learners.items()), "learners"):
         estimates[name] = leave_groups_out(partial(create, name, parameters), samples)
-    reference = samples.target[:, 0]
-    names = [f"{one.network}/{one.station}" for one in stations]
-    groups = [
-        tuple(name for name, twin in zip(names, same, strict=True) if twin == one)
+    left_out_together = [
+        tuple(name for name, twin in zip(found.names, same, strict=True) if twin == one)
         for one in sorted(set(same))
     ]
-    day = samples.days.astype(object)
+    day = found.days.astype(object)
     return LeftOutReport(
         definition.name,
         min(day),
         max(day),
-        tuple(group for group in groups if len(group) > 1),
+        tuple(group for group in left_out_together if len(group) > 1),
         tuple(
-            LeftOutRow(subject, mean_scores(estimate, reference, who))
+            LeftOutRow(subject, mean_scores(estimate, found.observed, found.stations))
             for subject, estimate in estimates.items()
         ),
     )
@@ -225,77 +224,36 @@ def _samples(
     workspace: Workspace,
     definition: Definition,
     days: Sequence[DayInputs],
-    observed: tuple[Sequence[StationDays], Sequence[dict[date, float]], Sequence[int]],
+    pixels: StationPixels,
     progress: Progress,
-) -> tuple[Samples, NDArray[np.int64]]:
-    """Return samples, grouped by what is left out together, and the station of each."""
-    stations, series, same = observed
-    window, rows, columns, inside = _window(definition, stations)
+) -> InSitu | None:
+    """Return what stations observed beside the covariates and the coarse value, the last feature, at their pixels."""
     reader = CovariateReader(workspace.store, definition)
-    features, target, who, when = [], [], [], []
+    window = pixels.grid
     for day in progress(days, "days"):
-        means = np.array([_mean(one, day.period) for one in series])
-        wanted = np.flatnonzero(inside & np.isfinite(means))
-        if not len(wanted):
+        if not np.isfinite(pixels.means(day.period)).any():
             continue
-        at = rows[wanted], columns[wanted]
-        seen = reader.read(day, window).values[:, at[0], at[1]]
-        flat = flat_coarse(workspace.store, definition, day.coarse, window)[at]
-        row = np.column_stack([seen.T, flat]).astype(np.float64)
-        whole = np.isfinite(row).all(axis=1)
-        features.append(row[whole])
-        target.append(means[wanted][whole])
-        who.append(wanted[whole])
-        when.append(np.full(int(whole.sum()), np.datetime64(day.period.day, "D")))
-    names = (*definition.feature_names, COARSE)
-    if not features:
-        empty = np.empty((0, len(names)))
-        none = np.empty(0, np.int64)
-        return Samples(names, empty, empty[:, :1], none, none.astype("datetime64[D]")), none
-    station = np.concatenate(who).astype(np.int64)
-    return (
-        Samples(
-            names,
-            np.concatenate(features),
-            np.concatenate(target)[:, np.newaxis],
-            np.array(same, np.int64)[station],
-            np.concatenate(when),
-        ),
-        station,
-    )
+        seen = reader.read(day, window)
+        flat = flat_coarse(workspace.store, definition, day.coarse, window)
+        names = (*seen.names, COARSE)
+        values = np.concatenate([seen.values, flat[np.newaxis].astype(np.float32)])
+        pixels.take(
+            day.period, slice(0, window.shape[0]), replace(seen, names=names, values=values)
+        )
+    return pixels.rows()
 
 
-def _window(
-    definition: Definition, stations: Sequence[StationDays]
-) -> tuple[Grid, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the part of the map that holds all stations, and row and column of each in it."""
+def _window(definition: Definition, stations: Sequence[StationDays]) -> Grid:
+    """Return the part of the map that holds all stations in it."""
     grid = definition.output_grid()
     rows, columns, inside = grid.locate(
         np.array([one.longitude for one in stations], float),
         np.array([one.latitude for one in stations], float),
     )
-    inside = np.asarray(inside, bool)
-    if not inside.any():
-        return grid, rows, columns, inside
-    ends = [
-        (max(int(at[inside].min()) - _AROUND, 0), min(int(at[inside].max()) + _AROUND + 1, size))
-        for at, size in zip((rows, columns), grid.shape, strict=True)
+    if not np.any(inside):
+        return grid
+    parts = [
+        slice(max(int(at[inside].min()) - _AROUND, 0), int(at[inside].max()) + _AROUND + 1)
+        for at in (rows, columns)
     ]
-    window = grid.window(slice(*ends[0]), slice(*ends[1]))
-    return window, rows - ends[0][0], columns - ends[1][0], inside
-
-
-def _cells(definition: Definition, stations: Sequence[StationDays]) -> list[int]:
-    """Return the number of each station's coarse cell; outside of the region none is that of another."""
-    rows, columns, inside = definition.coarse_grid().locate(
-        np.array([one.longitude for one in stations], float),
-        np.array([one.latitude for one in stations], float),
-    )
-    width = definition.coarse_grid().shape[1]
-    alone = -1 - np.arange(len(stations))
-    return [int(cell) for cell in np.where(inside, rows * width + columns, alone)]
-
-
-def _mean(series: Mapping[date, float], period: Period) -> float:
-    values = [series[day] for day in period.days() if day in series]
-    return float(np.mean(values)) if values else float("nan")
+    return grid.window(*parts)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
 from smcatalog.core.time import Period
-from smcatalog.database.series import StationDays, network_stations, station_days
+from smcatalog.database.series import StationDays, region_days
 from smcatalog.methods import Covariates, InSitu
 from smcatalog.methods.cells import cell_numbers
 from smcatalog.products import Definition
@@ -32,17 +32,12 @@ def observed_stations(
     first: date,
     last: date,
 ) -> list[StationDays]:
-    """Return the daily means of the stations in a product's region, in the depth of its first band.
+    """Return the daily means of the stations that teach a product, in the depth of its first band.
 
     Those with no mean from ``first`` to ``last``, both included, are left out.
     """
     wanted = definition.in_situ.networks if definition.in_situ else ()
-    found = [
-        station_days(connection, *name, definition.depths[0], first, last)
-        for network in wanted or (None,)
-        for name in network_stations(connection, definition.bbox, network)
-    ]
-    return [one for one in found if one.days]
+    return region_days(connection, definition.bbox, definition.depths[0], first, last, wanted)
 
 
 def distinct(stations: Sequence[StationDays]) -> list[StationDays]:
@@ -110,15 +105,25 @@ class StationPixels:
         self._cells[self._inside] = numbers[rows[self._inside], columns[self._inside]]
         self._series = [dict(zip(one.days, one.values, strict=True)) for one in self.stations]
 
-    def take(self, period: Period, rows: slice, covariates: Covariates) -> None:
-        """Take the features of a block of rows of a map's period."""
-        here = self._inside & (self._rows >= rows.start) & (self._rows < rows.stop)
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """Number of each station's coarse cell, shape (stations,); -1 of those outside."""
+        return self._cells
+
+    def means(self, period: Period) -> NDArray[np.float64]:
+        """Return the mean that each station observed over a period, shape (stations,); NaN outside and for none."""
         observed = np.full(len(self.stations), np.nan)
-        for place in np.flatnonzero(here):
+        for place in np.flatnonzero(self._inside):
             days = [d for d in period.days() if d in self._series[place]]
             if days:
                 observed[place] = np.mean([self._series[place][d] for d in days])
-        wanted = np.flatnonzero(np.isfinite(observed))
+        return observed
+
+    def take(self, period: Period, rows: slice, covariates: Covariates) -> None:
+        """Take the features of a block of rows of a map's period."""
+        observed = self.means(period)
+        here = (self._rows >= rows.start) & (self._rows < rows.stop)
+        wanted = np.flatnonzero(here & np.isfinite(observed))
         if not len(wanted):
             return
         at = self._rows[wanted] - rows.start, self._columns[wanted]
