@@ -7,6 +7,7 @@ and quality bits are done here, once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from copy import deepcopy
 from inspect import signature
 from pathlib import Path
@@ -264,6 +265,27 @@ class Method(ABC):
     ) -> tuple[Matrix, Matrix]:
         """Return the same at pixels in coarse cells whose numbers are given, shape (n,)."""
         return self._predict(features)
+
+    def _basics(self) -> dict[str, Any]:
+        """Return what files of all methods begin with, as plain values: numbers round-trip exactly."""
+        return {
+            "method": self.name,
+            "parameters": self.get_params(),
+            "features": list(self.feature_names_),
+            "lower": self.lower_.tolist(),
+            "upper": self.upper_.tolist(),
+        }
+
+    @classmethod
+    def _begun(cls, content: Mapping[str, Any]) -> Self:
+        """Return a method with what `_basics` returned; the subclass reads the rest of its file."""
+        given = content["parameters"].items()  # JSON knows lists only
+        method = cls(**{key: tuple(one) if isinstance(one, list) else one for key, one in given})
+        method.feature_names_ = tuple(content["features"])
+        method.lower_, method.upper_ = (
+            np.array(content[name], np.float64) for name in ("lower", "upper")
+        )
+        return method
 
     @abstractmethod
     def save(self, path: Path) -> None:

@@ -69,14 +69,13 @@ class Booster(ResidualMethod):
 
     def save(self, path: Path) -> None:
         """Write a ZIP file with a model for each depth in the library's own format."""
-        content = {**self._basics(), "method": self.name}
         parts = {
             f"depth{number}{self.part_suffix}": lambda target, model=model: self._write(
                 model, target
             )
             for number, model in enumerate(self.model_)
         }
-        write_archive(path, content, parts)
+        write_archive(path, self._basics(), parts)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -89,8 +88,7 @@ class Booster(ResidualMethod):
         """
         with model_archive(path, cls.name) as archive:
             content = archive.content
-            method = cls(**content["parameters"])
-            method._restore(content)
+            method = cls._begun(content)
             method.model_ = [
                 cls._read(archive.part(f"depth{number}{cls.part_suffix}"))
                 for number in range(len(content["residual"]))

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from smcatalog.core.zones import HIGHEST_NUMBER
 from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.base import Method
@@ -153,11 +151,7 @@ class Ensemble(Method):
         """Write a ZIP file with the learners in formats of their own."""
         state = self.combiner_.state  # first: a combination that comes late is fitted for it
         content = {
-            "method": self.name,
-            "parameters": self.get_params(),
-            "features": list(self.feature_names_),
-            "lower": self.lower_.tolist(),
-            "upper": self.upper_.tolist(),
+            **self._basics(),
             "members": {part: member.name for part, member in self.combiner_.members_.items()},
             "state": state,
         }
@@ -175,17 +169,10 @@ class Ensemble(Method):
         """
         with model_archive(path, cls.name) as archive:
             content = archive.content
-            parameters = content["parameters"]  # JSON knows lists only
-            method = cls(**{**parameters, "learners": tuple(parameters["learners"])})
-            method.restore(
-                content,
-                {part: load(name, archive.part(part)) for part, name in content["members"].items()},
-            )
+            method = cls._begun(content)
+            members = {
+                part: load(name, archive.part(part)) for part, name in content["members"].items()
+            }
+            method.combiner_ = method._combiner()  # noqa: SLF001 - its own
+            method.combiner_.restore(content["state"], members)
         return method
-
-    def restore(self, content: Mapping[str, Any], members: Mapping[str, Method]) -> None:
-        """Become what was saved."""
-        self.feature_names_ = tuple(content["features"])
-        self.lower_, self.upper_ = (np.array(content[name]) for name in ("lower", "upper"))
-        self.combiner_ = self._combiner()
-        self.combiner_.restore(content["state"], members)

@@ -99,14 +99,7 @@ class RandomForest(Method):
 
     def save(self, path: Path) -> None:
         """Write a ZIP file of the trees' arrays; the same forest gives the same bytes."""
-        content = {
-            "method": self.name,
-            "parameters": self.get_params(),
-            "features": list(self.feature_names_),
-            "lower": self.lower_.tolist(),
-            "upper": self.upper_.tolist(),
-            "importances": self.shares_.tolist(),
-        }
+        content = {**self._basics(), "importances": self.shares_.tolist()}
         parts = {name: partial(_write, array) for name, array in self.trees_.arrays.items()}
         write_archive(path, content, parts)
 
@@ -121,11 +114,8 @@ class RandomForest(Method):
         """
         with model_archive(path, cls.name) as archive:
             content = archive.content
-            method = cls(**content["parameters"])
-            method.feature_names_ = tuple(content["features"])
-            method.lower_, method.upper_, method.shares_ = (
-                np.array(content[name], np.float64) for name in ("lower", "upper", "importances")
-            )
+            method = cls._begun(content)
+            method.shares_ = np.array(content["importances"], np.float64)
             arrays = {name: _read(archive.part(name)) for name in Trees.KEPT}
             method.trees_ = Trees.restored(arrays, len(method.feature_names_))
         return method

@@ -164,7 +164,6 @@ class NeuralNetwork(ShuffledMethod):
         model = self.model_
         content = {
             **self._basics(),
-            "method": self.name,
             "importances": None if self.importances_ is None else self.importances_.tolist(),
             "feature_standard": [model.features.centre.tolist(), model.features.scale.tolist()],
             "target_standard": [model.target.centre.tolist(), model.target.scale.tolist()],
@@ -185,9 +184,7 @@ class NeuralNetwork(ShuffledMethod):
         """
         with readable(path, cls.name):
             content = checked(json.loads(path.read_text(encoding="utf-8")), cls.name)
-            parameters = content["parameters"]
-            method = cls(**{**parameters, "hidden": tuple(parameters["hidden"])})
-            method._restore(content)
+            method = cls._begun(content)
             kept = content["importances"]
             method.importances_ = None if kept is None else np.array(kept)
             features, target = (

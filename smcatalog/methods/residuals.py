@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -121,21 +122,13 @@ class ResidualMethod(Method):
         """Return means, shape (n, d)."""
 
     def _basics(self) -> dict[str, Any]:
-        """Return what every such method keeps, as plain values."""
-        return {
-            "parameters": self.get_params(),
-            "features": list(self.feature_names_),
-            "lower": self.lower_.tolist(),
-            "upper": self.upper_.tolist(),
-            "residual": self.residual_.tolist(),
-        }
+        return {**super()._basics(), "residual": self.residual_.tolist()}
 
-    def _restore(self, content: dict[str, Any]) -> None:
-        """Become what `_basics` returned, the parameters apart."""
-        self.feature_names_ = tuple(content["features"])
-        self.lower_, self.upper_, self.residual_ = (
-            np.array(content[name], np.float64) for name in ("lower", "upper", "residual")
-        )
+    @classmethod
+    def _begun(cls, content: Mapping[str, Any]) -> Self:
+        method = super()._begun(content)
+        method.residual_ = np.array(content["residual"], np.float64)
+        return method
 
 
 class ShuffledMethod(ResidualMethod):

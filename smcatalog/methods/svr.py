@@ -147,7 +147,7 @@ class SupportVector(ShuffledMethod):
         importances = self.importances_
         if importances is not None:
             arrays["importances"] = importances
-        about = json.dumps({**self._basics(), "method": self.name}, sort_keys=True).encode()
+        about = json.dumps(self._basics(), sort_keys=True).encode()
         with path.open("wb") as file:  # a name without .npz would get one
             np.savez(file, about=np.frombuffer(about, np.uint8), **arrays)
 
@@ -165,8 +165,7 @@ class SupportVector(ShuffledMethod):
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays: dict[str, Any] = dict(file.items())
             content = checked(json.loads(arrays["about"].tobytes()), cls.name)
-            method = cls(**content["parameters"])
-            method._restore(content)
+            method = cls._begun(content)
             method.importances_ = arrays.get("importances")
             method.model_ = _Machines(
                 Standard.of(arrays["feature_centre"], arrays["feature_scale"]),

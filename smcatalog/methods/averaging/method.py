@@ -337,11 +337,7 @@ class BayesianModelAveraging(Method):
             for zone, one in self.mixture_.mixtures.items()
         }
         content = {
-            "method": self.name,
-            "parameters": self.get_params(),
-            "features": list(self.feature_names_),
-            "lower": self.lower_.tolist(),
-            "upper": self.upper_.tolist(),
+            **self._basics(),
             "centres": self.zones_.centres.tolist(),
             "settings": [
                 [zone, season, asdict(one)] for (zone, season), one in self.settings_.items()
@@ -374,9 +370,7 @@ class BayesianModelAveraging(Method):
         with model_archive(path, cls.name) as archive:
             content = archive.content
             cells = np.load(archive.part(_CELLS), allow_pickle=False)
-            method = cls(**content["parameters"])
-            method.feature_names_ = tuple(content["features"])
-            method.lower_, method.upper_ = (np.array(content[name]) for name in ("lower", "upper"))
+            method = cls._begun(content)
             method.zones_ = ZoneMap(np.array(content["centres"]), cells["number"], cells["mean"])
             method.settings_ = {
                 (zone, season): settings_from(one) for zone, season, one in content["settings"]
