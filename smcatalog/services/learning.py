@@ -331,8 +331,8 @@ def draw_learning(found: Learning, folder: Path) -> list[Path]:
 
 
 def _importances_drawn(found: Learning) -> Any:
-    figure = new_figure(10, 5)
     learners = list(dict.fromkeys(one.learner for one in found.importances))
+    figure = new_figure(max(3 * len(learners), 4), 5)
     places = figure.subplots(1, max(len(learners), 1), squeeze=False)[0]
     for place, learner in zip(places, learners, strict=False):
         ranked = sorted(
