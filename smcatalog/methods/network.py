@@ -20,6 +20,10 @@ from smcatalog.methods.values import Matrix, Samples
 
 __all__ = ["NeuralNetwork"]
 
+_STEPS: Final = 10
+"""Steps of a pass at least: with one or two, the network is given up before it has learned anything."""
+_LEAST_BATCH: Final = 8
+"""Samples of a step at least: the gradient of fewer is mostly chance."""
 _FEW: Final = 50
 """With fewer samples nothing is held out to stop early: a handful says nothing."""
 
@@ -60,7 +64,7 @@ class NeuralNetwork(ShuffledMethod):
     learning_rate : float
         Of Adam.
     batch_size : int
-        Samples of a step.
+        Samples of a step at most; with few samples fewer, so that a pass has some ten steps and patience is the same.
     max_epochs : int
         Passes over the samples at most.
     patience : int
@@ -120,7 +124,7 @@ class NeuralNetwork(ShuffledMethod):
             hidden_layer_sizes=tuple(self.hidden),
             alpha=self.alpha,
             learning_rate_init=self.learning_rate,
-            batch_size=min(self.batch_size, len(x)),
+            batch_size=min(self.batch_size, max(len(x) // _STEPS, _LEAST_BATCH), len(x)),
             random_state=rng,  # a number would shuffle every epoch alike
         )
         y = y if y.shape[1] > 1 else y[:, 0]
