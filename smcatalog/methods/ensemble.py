@@ -10,7 +10,7 @@ from smcatalog.core.zones import HIGHEST_NUMBER
 from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.base import Method
 from smcatalog.methods.combiners import Combiner, LearnerChoice, create_combiner
-from smcatalog.methods.registry import load
+from smcatalog.methods.registry import DEFAULT_LEARNERS, load
 from smcatalog.methods.values import Matrix, Samples
 from smcatalog.methods.zoned import Zoned
 
@@ -56,7 +56,7 @@ class Ensemble(Method):
 
     def __init__(
         self,
-        learners: Sequence[str] = ("linear_regression", "random_forest"),
+        learners: Sequence[str] = DEFAULT_LEARNERS,
         combine: str = "best",
         options: Mapping[str, Any] | None = None,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,

@@ -17,7 +17,7 @@ from smcatalog.core.errors import NotFoundError, UsageError
 if TYPE_CHECKING:
     from smcatalog.methods.base import Method
 
-__all__ = ["create", "learner_names", "load", "method_names", "recipe"]
+__all__ = ["DEFAULT_LEARNERS", "create", "learner_names", "load", "method_names", "recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,14 @@ class _Entry:
         Module under ``smcatalog.methods`` and class in it.
     version : int
         Raised whenever the same samples and declared parameters would give another model or map.
+    learners : tuple of str
+        Those of a method that has others' as parameter ``learners``, where none are declared.
     """
 
     module: str
     factory: str
     version: int
+    learners: tuple[str, ...] = ()
 
     def resolve(self) -> type[Method]:
         found: type[Method] = getattr(
@@ -42,6 +45,9 @@ class _Entry:
         )
         return found
 
+
+DEFAULT_LEARNERS: Final = ("linear_regression", "random_forest")
+"""Learners of an ensemble that declares none."""
 
 _METHODS: Final[dict[str, _Entry]] = {
     "linear_regression": _Entry("linear", "LinearRegression", 1),
@@ -51,7 +57,7 @@ _METHODS: Final[dict[str, _Entry]] = {
     "xgboost": _Entry("xgb", "XGBoost", 1),
     "lightgbm": _Entry("lgbm", "LightGBM", 1),
     "catboost": _Entry("cat", "CatBoost", 1),
-    "ensemble": _Entry("ensemble", "Ensemble", 2),
+    "ensemble": _Entry("ensemble", "Ensemble", 2, DEFAULT_LEARNERS),
     "bayesian_model_averaging": _Entry("averaging.method", "BayesianModelAveraging", 1),
 }
 
@@ -81,12 +87,19 @@ def _entry(name: str) -> _Entry:
 def recipe(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return name, version and declared parameters: what else than the samples decides a model.
 
+    Of a method that has others' as learners, their versions too.
+
     Raises
     ------
     NotFoundError
         When no method is called so.
     """
-    return {"method": name, "version": _entry(name).version, "parameters": dict(parameters)}
+    entry = _entry(name)
+    found = {"method": name, "version": entry.version, "parameters": dict(parameters)}
+    if entry.learners:
+        learners = sorted(parameters.get("learners", entry.learners))
+        found["learners"] = {learner: _entry(learner).version for learner in learners}
+    return found
 
 
 def create(name: str, parameters: Mapping[str, Any]) -> Method:

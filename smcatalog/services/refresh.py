@@ -61,9 +61,10 @@ _CAUSES: Final = 8
 
 
 def algorithm_of(definition: Definition) -> str:
-    """Return the version of the algorithms that make a product: the common one and the method's."""
+    """Return the version of the algorithms that make a product: the common one, the method's and its learners'."""
     method = method_recipe(definition.method.name, definition.method.parameters)
-    return f"{ALGORITHM}/{method['method']}-{method['version']}"
+    versions = {method["method"]: method["version"]} | method.get("learners", {})
+    return f"{ALGORITHM}/{'+'.join(f'{name}-{version}' for name, version in versions.items())}"
 
 
 def inputs_fingerprint(definition: Definition, day: DayInputs) -> str:

@@ -4,6 +4,7 @@ import json
 import zipfile
 from dataclasses import replace
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from smcatalog.methods import (
     load,
     method_names,
     recipe,
+    registry,
 )
 from smcatalog.methods.cells import numbers_of
 from smcatalog.methods.sampling import (
@@ -32,6 +34,8 @@ from smcatalog.methods.sampling import (
     join_samples,
     samples_of,
 )
+from smcatalog.products import load_builtin
+from smcatalog.services.refresh import algorithm_of, model_fingerprint
 
 NAMES = ("swvl1", "elevation", "silt")
 
@@ -108,6 +112,12 @@ def method(request):
     return create(request.param, SMALL.get(request.param, {}))
 
 
+@cache
+def ready(name: str):
+    """A method as it predicts on the day of `samples`, fitted once for the tests that leave it as it is."""
+    return fitted_to(create(name, SMALL.get(name, {})), samples())
+
+
 @pytest.mark.parametrize("name", method_names())
 def test_a_planted_relation_comes_back(name):
     small = name in {"ensemble", "bayesian_model_averaging"}
@@ -136,7 +146,7 @@ def test_a_prediction_is_mean_uncertainty_and_quality_by_depth(method):
 def test_pixels_without_a_covariate_stay_empty(method):
     block = covariates()
     block.values[1, 3, 4] = np.nan
-    method = fitted_to(method, samples())
+    method = ready(method.name)
     found = method.predict(block)
     assert np.isnan(found.mean[0, 3, 4])
     assert np.isfinite(found.mean).sum() == 20 * 30 - 1
@@ -148,7 +158,7 @@ def test_predictions_stay_in_the_physical_range_and_say_when_they_extrapolate(me
     block = covariates()
     block.values[0, :10] = 5.0
     block.values[2, 10:] = 0.05
-    found = fitted_to(method, samples()).predict(block)
+    found = ready(method.name).predict(block)
     assert found.mean.min() >= method.lower_bound
     assert found.mean.max() <= method.upper_bound
     outside = (found.quality[0] & Quality.OUTSIDE_TRAINING) != 0
@@ -159,12 +169,12 @@ def test_predictions_stay_in_the_physical_range_and_say_when_they_extrapolate(me
 def test_quality_of_covariates_is_kept(method):
     block = covariates()
     block.quality[0, 0] = Quality.WATER
-    found = fitted_to(method, samples()).predict(block)
+    found = ready(method.name).predict(block)
     assert found.quality[0, 0, 0] & Quality.WATER
 
 
 def test_blocks_do_not_matter(method, monkeypatch):
-    method = fitted_to(method, samples())
+    method = ready(method.name)
     whole = method.predict(covariates())
     monkeypatch.setattr("smcatalog.methods.base._ROWS_AT_ONCE", 7)
     parts = method.predict(covariates())
@@ -183,7 +193,7 @@ def test_same_seed_same_model(method, tmp_path):
 
 def test_a_saved_model_predicts_the_same(method, tmp_path):
     path = tmp_path / f"model{method.suffix}"
-    method = fitted_to(method, samples())
+    method = ready(method.name)
     method.save(path)
     loaded = load(method.name, path).around(samples(), DAY)
     before, after = method.predict(covariates()), loaded.predict(covariates())
@@ -294,7 +304,7 @@ DAMAGED = {
 @pytest.mark.parametrize("how", DAMAGED)
 def test_damaged_files_are_refused_by_name_and_with_what_to_do(method, tmp_path, how):
     path = tmp_path / f"model{method.suffix}"
-    fitted_to(method, samples()).save(path)
+    ready(method.name).save(path)
     path.write_bytes(DAMAGED[how](path.read_bytes()))
     with pytest.raises(StoreError, match=rf"^{path.name} is damaged.* {method.name} ") as said:
         load(method.name, path)
@@ -305,9 +315,7 @@ def test_files_of_other_methods_are_refused(method, tmp_path):
     others = [name for name in ("xgboost", "lightgbm", "random_forest", "linear_regression", "svr", "ensemble")
               if name != method.name]  # fmt: skip
     for other in others:
-        create(other, SMALL.get(other, {"folds": 0} if other == "svr" else {})).fit(
-            samples(100)
-        ).save(tmp_path / "other")
+        ready(other).save(tmp_path / "other")
         with pytest.raises(StoreError, match=f"^other is damaged or does not hold a {method.name}"):
             load(method.name, tmp_path / "other")
 
@@ -343,6 +351,18 @@ def test_unknown_methods_and_parameters_are_refused():
     assert recipe("linear_regression", {}) == {
         "method": "linear_regression", "version": 1, "parameters": {},
     }  # fmt: skip
+
+
+def test_a_new_version_of_a_learner_makes_what_has_it_anew(monkeypatch):
+    own, others = load_builtin("rao2022"), load_builtin("stacking")
+    before = [(algorithm_of(one), model_fingerprint(one, "samples")) for one in (own, others)]
+    assert "+ann-" in before[0][0]
+    raised = replace(registry._METHODS["ann"], version=99)
+    monkeypatch.setitem(registry._METHODS, "ann", raised)
+    after = [(algorithm_of(one), model_fingerprint(one, "samples")) for one in (own, others)]
+    assert not set(before[0]) & set(after[0])
+    assert before[1] == after[1]
+    assert recipe("ensemble", {})["learners"] == {"linear_regression": 1, "random_forest": 1}
 
 
 def test_linear_regression_is_least_squares_with_its_error():
