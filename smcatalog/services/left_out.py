@@ -231,7 +231,7 @@ def _samples(
     reader = CovariateReader(workspace.store, definition)
     window = pixels.grid
     for day in progress(days, "days"):
-        if not np.isfinite(pixels.means(day.period)).any():
+        if not pixels.observe(day.period):
             continue
         seen = reader.read(day, window)
         flat = flat_coarse(workspace.store, definition, day.coarse, window)

@@ -110,20 +110,20 @@ class StationPixels:
         """Number of each station's coarse cell, shape (stations,); -1 of those outside."""
         return self._cells
 
-    def means(self, period: Period) -> NDArray[np.float64]:
-        """Return the mean that each station observed over a period, shape (stations,); NaN outside and for none."""
-        observed = np.full(len(self.stations), np.nan)
-        for place in np.flatnonzero(self._inside):
-            days = [d for d in period.days() if d in self._series[place]]
-            if days:
-                observed[place] = np.mean([self._series[place][d] for d in days])
-        return observed
+    def observe(self, period: Period) -> bool:
+        """Say whether any station inside observed something in a period: else nothing need be read for it."""
+        days = list(period.days())
+        return any(d in self._series[place] for place in np.flatnonzero(self._inside) for d in days)
 
     def take(self, period: Period, rows: slice, covariates: Covariates) -> None:
         """Take the features of a block of rows of a map's period."""
-        observed = self.means(period)
-        here = (self._rows >= rows.start) & (self._rows < rows.stop)
-        wanted = np.flatnonzero(here & np.isfinite(observed))
+        here = self._inside & (self._rows >= rows.start) & (self._rows < rows.stop)
+        observed = np.full(len(self.stations), np.nan)
+        for place in np.flatnonzero(here):
+            days = [d for d in period.days() if d in self._series[place]]
+            if days:
+                observed[place] = np.mean([self._series[place][d] for d in days])
+        wanted = np.flatnonzero(np.isfinite(observed))
         if not len(wanted):
             return
         at = self._rows[wanted] - rows.start, self._columns[wanted]
