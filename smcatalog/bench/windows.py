@@ -51,7 +51,7 @@ def windows(folder: Path) -> Contest:  # noqa: ARG001 - nothing is written
         start = time.perf_counter()
         whole = LocalLearners(
             adaptive_windows(features, target, day), features, target, settings
-        ).predict(rows, cells, threads=2)
+        ).predict(rows, cells)
         taken.append(time.perf_counter() - start)
         apart.append(whole.reshape(-1, _FINE, 4)[sample])
 

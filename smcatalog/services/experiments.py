@@ -15,7 +15,6 @@ import numpy as np
 from sqlalchemy import Connection
 
 from smcatalog.core.errors import NotFoundError, UsageError
-from smcatalog.core.threads import thread_count
 from smcatalog.database.engine import transaction
 from smcatalog.database.products import model_by_id, product_version
 from smcatalog.database.series import StationDays
@@ -158,7 +157,6 @@ def experiments(
             trains,
             method.learners_,
             fit=method.learn_weights,
-            threads=thread_count(),
         ),
         remove_observations(
             observed.observed,

@@ -164,7 +164,7 @@ def test_the_same_inputs_give_the_same_map_with_any_number_of_threads(place, mon
     near = NearbySamples(asked, reader).around(inputs)
     published = maps(place)[day]
     for threads in (1, 2):
-        monkeypatch.setattr("smcatalog.methods.averaging.method.thread_count", lambda n=threads: n)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         method = fitted.method.around(near, np.datetime64(day))
         found = predict_map(method, reader, inputs, asked.output_grid())
         for file, kind in zip(published.files, asset_kinds(), strict=True):

@@ -134,13 +134,15 @@ def test_forests_are_distributed_as_scikit_learns(case, tries, least):
     assert ours.std(axis=0).mean() == pytest.approx(theirs.std(axis=0).mean(), rel=0.15)
 
 
-def test_threads_and_blocks_do_not_matter(case):
+def test_threads_and_blocks_do_not_matter(case, monkeypatch):
     features, target, windows = case
     local = LocalLearners(windows, features, target, seed=3)
     cells = np.random.default_rng(0).integers(-1, windows.side.size, 900)
     rows = fine(900)
     rows[5, 1] = np.nan
-    whole = local.predict(rows, cells, threads=2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    whole = local.predict(rows, cells)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert np.array_equal(whole, local.predict(rows, cells), equal_nan=True)
     parts = [local.predict(rows[i : i + 100], cells[i : i + 100]) for i in range(0, 900, 100)]
     assert np.array_equal(whole, np.concatenate(parts), equal_nan=True)

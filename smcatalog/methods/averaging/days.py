@@ -112,7 +112,6 @@ def station_members(
     learners: DayLearners,
     *,
     keep: list[int] | None = None,
-    threads: int = 1,
 ) -> Matrix:
     """Fit the windows around stations, day by day, and predict at their pixels.
 
@@ -138,5 +137,5 @@ def station_members(
         wanted = np.zeros(int(np.prod(cube.shape)), bool)
         wanted[places[own]] = True
         local = learners.of(cube, day, wanted.reshape(cube.shape), kept)
-        members[own] = local.predict(stations.features[own][:, kept], places[own], threads=threads)
+        members[own] = local.predict(stations.features[own][:, kept], places[own])
     return members

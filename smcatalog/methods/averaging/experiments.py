@@ -57,7 +57,6 @@ def leave_predictor_out(
     learners: DayLearners,
     *,
     fit: Fit = fit_zones,
-    threads: int = 1,
 ) -> Table:
     """Score the whole procedure without each predictor in turn (Liu et al. 2024, figure 12a).
 
@@ -93,7 +92,7 @@ def leave_predictor_out(
     runs = []
     for left in (None, *range(len(cube.names))):
         keep = [i for i in range(len(cube.names)) if i != left]
-        members = station_members(cube, stations, learners, keep=keep, threads=threads)
+        members = station_members(cube, stations, learners, keep=keep)
         runs.append(_estimate(stations.observed, members, zones, trains, fit))
     shared = ~trains & np.isfinite(np.array(runs)).all(axis=0)
     table: Table = []

@@ -59,7 +59,6 @@ def tune_zones(
     most: int,
     folds: int,
     seed: int,
-    threads: int,
 ) -> tuple[dict[tuple[int, int], LearnerSettings], list[dict[str, Any]]]:
     """Choose the learners' hyperparameters once for each zone and season.
 
@@ -113,7 +112,6 @@ def tune_zones(
                 start=start,
                 folds=folds,
                 seed=seed,
-                threads=threads,
             )
             settings[zone, season] = found
             report.append(

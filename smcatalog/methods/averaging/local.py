@@ -9,13 +9,13 @@ seed, so blocks of a map fit together and threads do not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
+from smcatalog.core.threads import spread
 from smcatalog.methods.averaging.settings import LEARNERS, LearnerSettings
 from smcatalog.methods.averaging.support import support_rows
 from smcatalog.methods.averaging.trees import boosted_rows, forest_rows
@@ -136,10 +136,8 @@ class LocalLearners:
         self._seeds = seeds
         self._bounds = bounds
 
-    def predict(
-        self, rows: NDArray[np.floating], cells: NDArray[np.integer], *, threads: int = 1
-    ) -> Matrix:
-        """Predict at fine pixels from the windows of their coarse pixels.
+    def predict(self, rows: NDArray[np.floating], cells: NDArray[np.integer]) -> Matrix:
+        """Predict at fine pixels from the windows of their coarse pixels, shared out among threads.
 
         Parameters
         ----------
@@ -147,8 +145,6 @@ class LocalLearners:
             Predictors at the fine scale; NaN where unknown.
         cells : ndarray of int, shape (n,)
             Coarse pixel that holds each, a place in the flattened grid; below 0, none.
-        threads : int
-            Does not change the result.
 
         Returns
         -------
@@ -174,23 +170,12 @@ class LocalLearners:
         places = places[np.argsort(cells[places], kind="stable")]
         found, first = np.unique(cells[places], return_index=True)
         starts = np.append(first, len(places)).astype(np.int64)
-        with ThreadPoolExecutor(max(threads, 1)) as pool:
-            tasks = [
-                (
-                    pool.submit(
-                        self._part,
-                        rows,
-                        places[starts[a] : starts[b]],
-                        found[a:b],
-                        starts[a : b + 1],
-                    ),
-                    a,
-                    b,
-                )
-                for a, b in self._runs(found)
-            ]
-            for task, a, b in tasks:
-                out[places[starts[a] : starts[b]]] = task.result()
+
+        def fill(a: int, b: int) -> None:
+            own = places[starts[a] : starts[b]]
+            out[own] = self._part(rows, own, found[a:b], starts[a : b + 1])
+
+        spread(fill, self._runs(found))
         np.clip(out, *self._bounds, out=out)
         return out
 

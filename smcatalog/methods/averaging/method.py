@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcatalog.core.errors import UsageError
-from smcatalog.core.threads import thread_count
 from smcatalog.methods.archive import model_archive, write_archive
 from smcatalog.methods.averaging.cube import SampleCube
 from smcatalog.methods.averaging.days import DayLearners, station_members
@@ -182,21 +181,19 @@ class BayesianModelAveraging(Method):
                 "the region and days of [in_situ] on a day with all covariates"
             )
         cube = SampleCube.of(samples)
-        growth, threads = self._growth, thread_count()
         self.zones_ = ZoneMap.learned(cube, self.zones, self.random_state)
         self.settings_, tuned = tune_zones(
             cube,
             self.zones_,
-            growth,
+            self._growth,
             seasons=self.seasons,
             grids=GRIDS if self.grids is None else self.grids,
             start=settings_from(self.settings or {}),
             most=self.tuned_windows,
             folds=self.tune_folds,
             seed=self.random_state,
-            threads=threads,
         )
-        members = station_members(cube, stations, self.learners_, threads=threads)
+        members = station_members(cube, stations, self.learners_)
         zones = self.zones_.of(stations.groups)
         self.mixture_, weights = self._learned(stations.observed, members, zones)
         mixed = self.mixture_.moments(members, zones)[0]
@@ -258,7 +255,7 @@ class BayesianModelAveraging(Method):
             empty = np.full((len(features), 1), np.nan)
             return empty, empty
         cube, learners = self._bound
-        members = learners.predict(features, cube.place(cells), threads=thread_count())
+        members = learners.predict(features, cube.place(cells))
         mean, variance = self.mixture_.moments(members, self.zones_.of(cells))
         return mean[:, np.newaxis], np.sqrt(variance)[:, np.newaxis]
 
@@ -287,7 +284,7 @@ class BayesianModelAveraging(Method):
             wanted[cells[rows]] = True
             day = samples.days[rows[0]]
             learners = self.learners_.of(rest, day, wanted.reshape(cube.shape))
-            members = learners.predict(samples.features[rows], cells[rows], threads=thread_count())
+            members = learners.predict(samples.features[rows], cells[rows])
             mixed = self.mixture_.moments(members, self.zones_.of(samples.groups[rows]))[0]
             found[name][rows, 0] = np.clip(mixed, self.lower_bound, self.upper_bound)
 
@@ -322,7 +319,7 @@ class BayesianModelAveraging(Method):
 
     def station_estimates(self, cube: SampleCube, stations: InSitu) -> tuple[Matrix, Matrix]:
         """Return members (n, 4) and the mixture's mean (n,) at stations [m³ m⁻³]."""
-        members = station_members(cube, stations, self.learners_, threads=thread_count())
+        members = station_members(cube, stations, self.learners_)
         return members, self.mixture_.moments(members, self.zones_.of(stations.groups))[0]
 
     def save(self, path: Path) -> None:

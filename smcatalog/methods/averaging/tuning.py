@@ -36,7 +36,6 @@ def cross_validated(
     cells: NDArray[np.integer],
     folds: int = 10,
     seed: int = 0,
-    threads: int = 1,
 ) -> Matrix:
     """Return each learner's RMSE [m³ m⁻³] at samples of windows that were left out of the fit, shape (4,).
 
@@ -79,7 +78,7 @@ def cross_validated(
     flat = features.reshape(p, 1, 1, -1), target.reshape(1, 1, -1)
     local = LocalLearners.of_members(many, flat[0], flat[1], settings, seed=seed)
     x = flat[0][:, 0, 0].T[held_out]
-    found = local.predict(x, np.concatenate(owners), threads=threads)
+    found = local.predict(x, np.concatenate(owners))
     errors: Matrix = np.sqrt(((found - flat[1][0, 0][held_out][:, None]) ** 2).mean(axis=0))
     return errors
 
@@ -94,7 +93,6 @@ def tune(
     start: LearnerSettings | None = None,
     folds: int = 10,
     seed: int = 0,
-    threads: int = 1,
 ) -> tuple[LearnerSettings, dict[str, float]]:
     """Choose the settings with the smallest cross-validated RMSE, for each learner by itself.
 
@@ -144,7 +142,6 @@ def tune(
             cells=cells,
             folds=folds,
             seed=seed,
-            threads=threads,
         )
         for name, value in zip(LEARNERS, found.tolist(), strict=True):
             if name in trial and value < errors[name]:
