@@ -13,7 +13,7 @@ from smcatalog.methods.values import Matrix
 
 __all__ = ["mixture_moments", "mixture_quantiles", "shares"]
 
-_STEPS: Final = 60
+_STEPS: Final = 100
 _NARROW: Final = 1e-7
 """Width of the bracket that ends the search [m³ m⁻³]; maps keep 1e-4."""
 
@@ -70,7 +70,7 @@ def mixture_moments(members: Matrix, weights: Matrix, variances: Matrix) -> tupl
 def mixture_quantiles(
     members: Matrix, weights: Matrix, variances: Matrix, levels: Sequence[float]
 ) -> Matrix:
-    """Return quantiles of the mixture, by Newton steps that never leave a bracket.
+    """Return quantiles of the mixture, by Newton steps that never leave a bracket and become ever shorter.
 
     Parameters
     ----------
@@ -110,6 +110,7 @@ def _quantile(members: Matrix, share: Matrix, spread: Matrix, level: float) -> M
     low = np.where(counts, members - reach, np.inf).min(axis=1, initial=np.inf)
     high = np.where(counts, members + reach, -np.inf).max(axis=1, initial=-np.inf)
     at: Matrix = (share * members).sum(axis=1)
+    last = before = high - low
     for _ in range(_STEPS):
         z = (at[:, None] - members) / spread
         excess = (share * ndtr(z)).sum(axis=1) - level
@@ -117,9 +118,12 @@ def _quantile(members: Matrix, share: Matrix, spread: Matrix, level: float) -> M
         high, low = np.where(excess > 0, at, high), np.where(excess > 0, low, at)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = at - excess / density
-        inside = (newton > low) & (newton < high)
+        # on both sides of a narrow member steps could go to and fro: then the bracket is halved
+        shorter = np.abs(newton - at) < 0.5 * before
+        inside = (newton > low) & (newton < high) & shorter
         following = np.where(inside, newton, 0.5 * (low + high))
-        if np.abs(following - at).max(initial=0.0) < _NARROW:
+        before, last = last, np.abs(following - at)
+        if last.max(initial=0.0) < _NARROW:
             return following
         at = following
     return at
