@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from ingest.hdfeos import EosGrid, check_upright, described, short_name
 from ingest.reader import Identity
 from ingest.refusal import refusing
 from smcatalog.core.errors import RefusedInput, UsageError
 from smcatalog.core.grids import Grid, grid, sinusoidal_tile
-from smcatalog.core.time import Period
+from smcatalog.core.time import DAY, Period
 
-__all__ = ["TileGranule", "TileReader", "tile_granule"]
+__all__ = ["DailyTileReader", "TileGranule", "TileReader", "tile_granule"]
 
 _RADIUS: Final = 6371007.181
 """Of the sphere of the sinusoidal grid [m]."""
@@ -66,6 +66,9 @@ class TileReader:
         What the source is.
     """
 
+    named_day: ClassVar[bool] = False
+    """Whether a granule is of the one day that it is named after; see `ingest.hdfeos.described`."""
+
     source: str
     title: str
 
@@ -77,7 +80,18 @@ class TileReader:
 
     def granule(self, path: Path, name: str) -> TileGranule:
         """Return which tile and days a file of the product covers, checked."""
-        return tile_granule(path, name)
+        return tile_granule(path, name, named_day=self.named_day)
+
+
+class DailyTileReader(TileReader):
+    """A reader of tiles that hold one day each."""
+
+    def granule(self, path: Path, name: str) -> TileGranule:
+        """Return which tile and day a file of the product covers, checked."""
+        granule = super().granule(path, name)
+        if granule.period.end - granule.period.start != DAY:
+            raise RefusedInput(f"covers {granule.period}, expected one day")
+        return granule
 
 
 def tile_granule(path: Path, delivered: str = "", *, named_day: bool = False) -> TileGranule:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,7 @@ _COLUMNS: Final = 1200
 class AlbedoTile(TileReader):
     """Reader of the tiles of 500 m."""
 
-    def granule(self, path: Path, name: str) -> TileGranule:
-        """Return which tile and day a file covers, checked."""
-        return tile_granule(path, name, named_day=True)
+    named_day: ClassVar[bool] = True
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``albedo``, the mean of black- and white-sky, and ``albedo_wsa_b7`` if it is there."""

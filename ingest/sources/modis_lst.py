@@ -13,12 +13,11 @@ from typing import Final
 import numpy as np
 
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
+from ingest.hdfeos_tile import DailyTileReader, TileGranule, tile_granule
 from ingest.modis import check_shapes, flags
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.raster import InputQuality, Raster
-from smcatalog.core.time import DAY
 from smcatalog.core.variables import variable
 
 __all__ = ["READERS", "ModisLst"]
@@ -34,15 +33,8 @@ _OTHER_QUALITY: Final = 0b01
 """Mandatory bits: 00 good, 01 other quality, 10 and 11 not produced."""
 
 
-class ModisLst(TileReader):
+class ModisLst(DailyTileReader):
     """Reader of the daily temperature of one of the two satellites."""
-
-    def granule(self, path: Path, name: str) -> TileGranule:
-        """Return which tile and day a file covers, checked."""
-        granule = tile_granule(path, name)
-        if granule.period.end - granule.period.start != DAY:
-            raise RefusedInput(f"covers {granule.period}, expected one day")
-        return granule
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``lst_day`` and ``lst_night``; one that clouds hide altogether is left out."""

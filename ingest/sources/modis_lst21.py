@@ -8,20 +8,17 @@ pixel, of the night's pass; its hour, in ``View_Time``, differs from pixel to pi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from ingest.hdf4 import hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import tile_granule
+from ingest.hdfeos_tile import DailyTileReader, tile_granule
 from ingest.modis import check_shapes, flags, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
 from smcatalog.core.raster import InputQuality, Raster
-from smcatalog.core.time import DAY
 from smcatalog.core.variables import variable
 
 __all__ = ["READERS", "ModisNightLst"]
@@ -35,29 +32,8 @@ _UNRELIABLE: Final = 0b01
 """Mandatory bits: 00 good, 01 produced but unreliable, 10 and 11 not produced."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModisNightLst:
-    """Reader of the nightly temperature of one of the two satellites.
-
-    Parameters
-    ----------
-    source : str
-        The provider's short name.
-    title : str
-        What the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        granule = tile_granule(path, name)
-        if granule.period.end - granule.period.start != DAY:
-            raise RefusedInput(f"covers {granule.period}, expected one day")
-        return granule.identity(self.source)
+class ModisNightLst(DailyTileReader):
+    """Reader of the nightly temperature of one of the two satellites."""
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``lst_night``."""

@@ -9,9 +9,8 @@ is not recommended. The indices are computed here, pixel by pixel, before anythi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from numpy.typing import NDArray
 from ingest import indices
 from ingest.checks import within_range
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos import short_name
-from ingest.hdfeos_tile import TileGranule, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
 from ingest.modis import check_shapes, flags, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -46,24 +44,10 @@ _INDICES: Final[dict[str, tuple[Callable[..., _Array], tuple[str, ...]]]] = {
 """What is computed of which bands."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModisNadir:
-    """Reader of the tiles.
+class ModisNadir(TileReader):
+    """Reader of the tiles."""
 
-    Parameters
-    ----------
-    source, title : str
-        The provider's short name, and what the source is.
-    """
-
-    source: str
-    title: str
-
-    def identify(self, path: Path, name: str) -> Identity | None:
-        """Recognise the product by the short name inside."""
-        if short_name(path) != self.source:
-            return None
-        return tile_granule(path, name, named_day=True).identity(self.source)
+    named_day: ClassVar[bool] = True
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndvi``, ``nmdi`` and the seven bands, as far as the file has their bands."""
