@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ __all__ = ["BayesianModelAveraging"]
 
 _FOLDS: Final = 5
 _CELLS: Final = "cells.npy"
+
+
+class _Weighing(TypedDict):
+    least: int
+    common: bool
+    bias: bool
+    prior: Prior
 
 
 class BayesianModelAveraging(Method):
@@ -145,17 +152,19 @@ class BayesianModelAveraging(Method):
             if self.estimator == "mcmc":
                 return self._learned(observed, members, zones)[0]
             # the estimator of the maps alone: experiments learn hundreds of times
-            return fit_zones(
-                observed,
-                members,
-                zones,
-                least=self.zone_least,
-                common=self.common_variance,
-                bias=self.bias_correction,
-                prior=Prior(**(self.prior or {})),
-            )
+            return fit_zones(observed, members, zones, **self._weighing)
 
         return learn
+
+    @property
+    def _weighing(self) -> _Weighing:
+        """What every estimator of the weights is given."""
+        return {
+            "least": self.zone_least,
+            "common": self.common_variance,
+            "bias": self.bias_correction,
+            "prior": Prior(**(self.prior or {})),
+        }
 
     def _learned(
         self, observed: Matrix, members: Matrix, zones: NDArray[np.integer]
@@ -165,12 +174,9 @@ class BayesianModelAveraging(Method):
             members,
             zones,
             estimator=self.estimator,
-            least=self.zone_least,
-            common=self.common_variance,
-            bias=self.bias_correction,
-            prior=Prior(**(self.prior or {})),
             chains=Chains(**(self.chains or {})),
             seed=self.random_state,
+            **self._weighing,
         )
 
     def _fit(self, samples: Samples) -> None:
