@@ -53,7 +53,7 @@ _METHODS: Final[dict[str, _Entry]] = {
     "linear_regression": _Entry("linear", "LinearRegression", 1),
     "random_forest": _Entry("forest", "RandomForest", 1),
     "svr": _Entry("svr", "SupportVector", 1),
-    "ann": _Entry("network", "NeuralNetwork", 2),
+    "ann": _Entry("network", "NeuralNetwork", 3),
     "xgboost": _Entry("xgb", "XGBoost", 1),
     "lightgbm": _Entry("lgbm", "LightGBM", 1),
     "catboost": _Entry("cat", "CatBoost", 1),

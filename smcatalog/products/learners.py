@@ -46,7 +46,7 @@ METHODS: Final[dict[str, dict[str, type]]] = {
     },
     "ann": {
         "hidden": list, "alpha": float, "learning_rate": float, "batch_size": int, "max_epochs": int,
-        "patience": int, "held_out": float, "importance_rows": int, **_SHARED,
+        "patience": int, "held_out": float, "networks": int, "importance_rows": int, **_SHARED,
     },
     "xgboost": {
         "n_estimators": int, "max_depth": int, "learning_rate": float, "subsample": float,

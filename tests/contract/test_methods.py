@@ -239,24 +239,6 @@ def test_the_number_of_threads_changes_nothing(name, tmp_path, monkeypatch):
     assert files[0] == files[1]
 
 
-def test_a_network_learns_from_a_hundred_samples_whatever_the_seed():
-    def planted(n: int, seed: int) -> Samples:
-        rng = np.random.default_rng(seed)
-        x = rng.normal(size=(n, 14))
-        y = 0.25 + 0.05 * np.tanh(x[:, 0]) + 0.03 * x[:, 1] + 0.02 * x[:, 2] * x[:, 3]
-        y += rng.normal(0, 0.01, n)
-        day = np.full(n, DAY)
-        names = tuple(f"x{number}" for number in range(14))
-        return Samples(names, x, y[:, np.newaxis], rng.integers(0, 20, n), day)
-
-    for seed in range(4):
-        options = {"folds": 0, "importance_rows": 0, "hidden": [32], "random_state": seed}
-        fitted = create("ann", options).fit(planted(100, seed))
-        unseen = planted(2000, 100 + seed)
-        found = fitted.predict_samples(unseen.features)[:, 0]
-        assert np.corrcoef(found, unseen.target[:, 0])[0, 1] > 0.75
-
-
 def test_support_vectors_predict_as_scikit_learns():
     data = samples(noise=0.01)
     fitted = create("svr", {"folds": 0, "importance_rows": 0}).fit(data)
@@ -266,15 +248,6 @@ def test_support_vectors_predict_as_scikit_learns():
     ours = (fitted.predict_samples(data.features)[:, 0] - data.target.mean()) / data.target.std()
     assert np.allclose(ours, theirs, atol=1e-9)
     assert fitted.importances == {}
-
-
-def test_the_network_stops_by_cells_that_it_does_not_learn_from():
-    data = samples(200)
-    early = create("ann", {"hidden": [64], "patience": 3, "max_epochs": 500, "folds": 0}).fit(data)
-    assert 1 <= early.report["epochs"] < 500
-    whole = create("ann", {"hidden": [8], "held_out": 0, "max_epochs": 3, "folds": 0}).fit(data)
-    assert whole.report["epochs"] == 3
-    assert early.model_.features.centre != pytest.approx(data.features.mean(axis=0), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["svr", "ann", "xgboost", "lightgbm", "catboost"])
