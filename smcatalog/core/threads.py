@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["spread", "thread_count"]
+__all__ = ["beside", "spread", "thread_count"]
 
 _here = threading.local()
 
@@ -21,7 +21,7 @@ _R = TypeVar("_R")
 def thread_count() -> int:
     """Return how many threads the caller may use.
 
-    ``OMP_NUM_THREADS``, or the processors that the process may use; 1 in work that `spread` shared out.
+    ``OMP_NUM_THREADS``, or the processors that the process may use; 1 in work that `spread` shared out, and `beside`.
     """
     if getattr(_here, "one_of_several", False):
         return 1
@@ -60,6 +60,11 @@ def spread(work: Callable[..., _R], parts: Iterable[tuple[Any, ...]]) -> list[_R
         ThreadPoolExecutor(threads, thread_name_prefix="spread", initializer=_join) as pool,
     ):
         return list(pool.map(lambda part: work(*part), listed))
+
+
+def beside() -> ThreadPoolExecutor:
+    """Return a thread for work beside the caller's; `spread` shares out nothing in it."""
+    return ThreadPoolExecutor(1, thread_name_prefix="beside", initializer=_join)
 
 
 def _join() -> None:

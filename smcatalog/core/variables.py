@@ -107,7 +107,9 @@ class Variable:
 
     def decode(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Turn stored integers into values; `LAYER_NODATA` becomes NaN."""
-        values = stored.astype(np.float64) * self.scale + self.offset
+        values = stored.astype(np.float64)
+        values *= self.scale
+        values += self.offset
         values[stored == LAYER_NODATA] = np.nan
         return values.astype(np.float32)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
+from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smcatalog.core.blocks import Block, blocks
 from smcatalog.core.encoding import Quality
 from smcatalog.core.grids import Grid
 from smcatalog.core.raster import InputQuality, Raster
-from smcatalog.core.threads import thread_count
+from smcatalog.core.threads import beside, spread, thread_count
 from smcatalog.core.time import Period
 from smcatalog.database.inputs import LayerRecord
 from smcatalog.methods import Covariates
@@ -34,10 +35,8 @@ from smcatalog.services.inputs import DayInputs
 from smcatalog.services.layers import read_layer
 from smcatalog.store import Store
 
-__all__ = ["CovariateReader", "blocks", "read_ahead"]
+__all__ = ["CovariateReader", "read_ahead"]
 
-_BLOCK_PIXELS: Final = 1 << 20
-"""Pixels held at once with all their covariates."""
 _CACHE_BYTES: Final = 512 * 2**20
 
 _CARRIED: Final = (
@@ -52,35 +51,27 @@ _NEVER_TRAIN: Final = InputQuality.WATER | InputQuality.FROZEN
 _LST: Final = frozenset({"lst_day", "lst_night"})
 
 
-def blocks(grid: Grid) -> Iterator[tuple[slice, Grid]]:
-    """Cut a grid into blocks of whole rows; yield each one's rows and window."""
-    rows, columns = grid.shape
-    step = max(1, _BLOCK_PIXELS // columns)
-    for first in range(0, rows, step):
-        part = slice(first, min(first + step, rows))
-        yield part, grid.window(part, slice(None))
-
-
 def read_ahead(
     reader: CovariateReader, day: DayInputs, grid: Grid
-) -> Iterator[tuple[slice, Covariates]]:
-    """Yield the rows of each block of a grid and its covariates; the next is read while one is used.
+) -> Iterator[tuple[Block, Covariates]]:
+    """Yield each block of a grid and its covariates; the next is read while one is used.
 
-    With one thread for the whole process each is read when it is asked for.
+    The first is read by all threads, as nothing else can be done yet. With one thread for the whole process each is
+    read when it is asked for.
     """
     parts = list(blocks(grid))
-    if thread_count() == 1 or len(parts) == 1:
-        for rows, block in parts:
-            yield rows, reader.read(day, block)
+    if thread_count() == 1:
+        for block in parts:
+            yield block, reader.read(day, block.grid)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-        coming = pool.submit(reader.read, day, parts[0][1])
-        for (rows, _), (_, later) in pairwise(parts):
-            found = coming.result()
-            coming = pool.submit(reader.read, day, later)
-            yield rows, found
+    found = reader.read(day, parts[0].grid)
+    with beside() as pool:
+        for block, later in pairwise(parts):
+            coming = pool.submit(reader.read, day, later.grid)
+            yield block, found
             del found  # not three blocks at a time
-        yield parts[-1][0], coming.result()
+            found = coming.result()
+    yield parts[-1], found
 
 
 def _accepted(raster: Raster, accept: Accept, refused: int = 0) -> Raster:
@@ -110,26 +101,26 @@ class CovariateReader:
         self._definition = definition
         self._kept: OrderedDict[tuple[int, str], Raster] = OrderedDict()
         self._bytes = 0
+        self._one_at_a_time = Lock()  # what threads share: what is kept, and a block's quality
 
     def read(self, day: DayInputs, block: Grid) -> Covariates:
-        """Return the covariates of a day on a block of the output grid."""
+        """Return the covariates of a day on a block of the output grid; threads take one each."""
+        covariates = self._definition.covariates
         names = self._definition.feature_names
         values = np.empty((len(names), *block.shape), np.float32)
         quality = np.zeros(block.shape, np.uint16)
-        place = 0
-        for covariate, layers in zip(self._definition.covariates, day.covariates, strict=True):
+        *places, place = accumulate((len(one.features) for one in covariates), initial=0)
+
+        def take(first: int, covariate: Covariate, layers: Sequence[LayerRecord]) -> None:
             found, bits = self._value(covariate, layers, day.period, block)
-            made = features_of(covariate, found)
-            values[place : place + len(made)] = made
-            place += len(made)
-            for carried, flag in _CARRIED:
-                quality[(bits & carried) != 0] |= np.uint16(flag)
-            if covariate.variable in _LST:
-                filled = (bits & InputQuality.FILLED) != 0
-                observed = np.where(filled, Quality.LST_FILLED, Quality.LST_OBSERVED)
-                quality |= np.where(np.isfinite(found), observed, 0).astype(np.uint16)
-            if covariate.time is not TimeRule.STATIC and not _covers(layers, day.period):
-                quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
+            for number, feature in enumerate(features_of(covariate, found), start=first):
+                values[number] = feature
+            flags = _flags(covariate, layers, day.period, found, bits)
+            if np.any(flags):
+                with self._one_at_a_time:
+                    np.bitwise_or(quality, flags, out=quality)
+
+        spread(take, zip(places, covariates, day.covariates, strict=True))
         for number in calendar_of(self._definition.day_of_year, day.period.day):
             values[place] = number
             place += 1
@@ -193,16 +184,43 @@ class CovariateReader:
         if covariate.time in {TimeRule.DAY, TimeRule.PERIOD_MEAN}:
             return read_layer(self._store, layer, block)
         key = (layer.id, block.name)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with self._one_at_a_time:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         raster = read_layer(self._store, layer, block)
-        self._kept[key] = raster
-        self._bytes += raster.values.nbytes + raster.quality.nbytes
-        while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.values.nbytes + oldest.quality.nbytes
+        with self._one_at_a_time:
+            if key not in self._kept:
+                self._kept[key] = raster
+                self._bytes += raster.values.nbytes + raster.quality.nbytes
+            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._bytes -= oldest.values.nbytes + oldest.quality.nbytes
         return raster
+
+
+def _flags(
+    covariate: Covariate,
+    layers: Sequence[LayerRecord],
+    period: Period,
+    found: NDArray[np.float32],
+    bits: NDArray[np.uint16],
+) -> NDArray[np.uint16] | np.uint16:
+    """Return what a covariate says of the map's quality: of each pixel, or of all."""
+    quality: NDArray[np.uint16] | np.uint16 = np.uint16(0)
+    if covariate.time is not TimeRule.STATIC and not _covers(layers, period):
+        quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
+    seen = np.bitwise_or.reduce(
+        bits, axis=None
+    )  # most layers have none of the bits that are carried
+    for carried, flag in _CARRIED:
+        if seen & carried:
+            quality = quality | np.where(bits & carried, np.uint16(flag), np.uint16(0))
+    if covariate.variable in _LST:
+        filled = (bits & InputQuality.FILLED) != 0
+        observed = np.where(filled, np.uint16(Quality.LST_FILLED), np.uint16(Quality.LST_OBSERVED))
+        quality = quality | np.where(np.isfinite(found), observed, np.uint16(0))
+    return quality
 
 
 def _covers(layers: Sequence[LayerRecord], period: Period) -> bool:

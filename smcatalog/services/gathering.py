@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from smcatalog.core.blocks import blocks
 from smcatalog.core.grids import Grid
 from smcatalog.database.series import StationDays
 from smcatalog.methods import Covariates, Samples
@@ -23,7 +24,7 @@ from smcatalog.methods.sampling import (
     samples_of,
 )
 from smcatalog.products import Aggregate, Definition
-from smcatalog.services.covariates import CovariateReader, blocks
+from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.inputs import DayInputs
 from smcatalog.services.observed import StationPixels
 from smcatalog.services.progress import Progress, silent
@@ -76,11 +77,11 @@ def _samples_of_day(
         return None
     to_cells = _aggregation(definition)
     means = []
-    for rows, block in blocks(fine):
-        covariates = reader.read(day, block)
-        means.append(to_cells(covariates, block, coarse))
+    for block in blocks(fine):
+        covariates = reader.read(day, block.grid)
+        means.append(to_cells(covariates, block.grid, coarse))
         if pixels is not None:
-            pixels.take(day.period, rows, covariates)
+            pixels.take(day.period, block, covariates)
     coverage = definition.coarse.min_coverage
     found = samples_of(join_blocks(means), target, coarse, day.period.day, min_coverage=coverage)
     return found if len(found) else None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from smcatalog.core.blocks import whole
 from smcatalog.core.errors import NotFoundError, UsageError
 from smcatalog.core.grids import Grid
 from smcatalog.database.engine import transaction
@@ -237,9 +238,7 @@ def _samples(
         flat = flat_coarse(workspace.store, definition, day.coarse, window)
         names = (*seen.names, COARSE)
         values = np.concatenate([seen.values, flat[np.newaxis].astype(np.float32)])
-        pixels.take(
-            day.period, slice(0, window.shape[0]), replace(seen, names=names, values=values)
-        )
+        pixels.take(day.period, whole(window), replace(seen, names=names, values=values))
     return pixels.rows()
 
 

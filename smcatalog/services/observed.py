@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from smcatalog.core.blocks import Block
 from smcatalog.core.fingerprint import fingerprint
 from smcatalog.core.grids import Grid
 from smcatalog.core.time import Period
@@ -115,9 +116,11 @@ class StationPixels:
         days = list(period.days())
         return any(d in self._series[place] for place in np.flatnonzero(self._inside) for d in days)
 
-    def take(self, period: Period, rows: slice, covariates: Covariates) -> None:
-        """Take the features of a block of rows of a map's period."""
+    def take(self, period: Period, block: Block, covariates: Covariates) -> None:
+        """Take the features of a block of a map's period."""
+        rows, columns = block.rows, block.columns
         here = self._inside & (self._rows >= rows.start) & (self._rows < rows.stop)
+        here &= (self._columns >= columns.start) & (self._columns < columns.stop)
         observed = np.full(len(self.stations), np.nan)
         for place in np.flatnonzero(here):
             days = [d for d in period.days() if d in self._series[place]]
@@ -126,7 +129,7 @@ class StationPixels:
         wanted = np.flatnonzero(np.isfinite(observed))
         if not len(wanted):
             return
-        at = self._rows[wanted] - rows.start, self._columns[wanted]
+        at = self._rows[wanted] - rows.start, self._columns[wanted] - columns.start
         features = covariates.values[:, at[0], at[1]].T.astype(np.float64)
         whole = np.isfinite(features).all(axis=1)
         if whole.any():

@@ -346,10 +346,11 @@ def predict_map(
     means = np.full((depths, *grid.shape), NODATA, np.int16)
     uncertainties = np.full_like(means, NODATA)
     qualities = np.full((depths, *grid.shape), QUALITY_NODATA, np.uint16)
-    for rows, covariates in read_ahead(reader, day, grid):
+    for block, covariates in read_ahead(reader, day, grid):
+        here = slice(None), block.rows, block.columns
         prediction = method.predict(covariates)
-        means[:, rows] = encode(prediction.mean)
-        uncertainties[:, rows] = encode(prediction.uncertainty)
+        means[here] = encode(prediction.mean)
+        uncertainties[here] = encode(prediction.uncertainty)
         flags = prediction.quality | np.uint16(extra or 0)
-        qualities[:, rows] = np.where(np.isfinite(prediction.mean), flags, QUALITY_NODATA)
+        qualities[here] = np.where(np.isfinite(prediction.mean), flags, QUALITY_NODATA)
     return {"soil_moisture": means, "uncertainty": uncertainties, "quality": qualities}

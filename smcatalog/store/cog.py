@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
+from smcatalog.core.blocks import TILE
 from smcatalog.core.errors import StoreError
 from smcatalog.core.grids import Grid
 from smcatalog.core.threads import thread_count
@@ -22,7 +23,6 @@ __all__ = ["CogBand", "read_cog", "validate_cog", "write_cog"]
 
 Compression = Literal["DEFLATE", "ZSTD"]
 
-_BLOCK: Final = 512
 _LEVELS: Final[dict[Compression, int]] = {"DEFLATE": 6, "ZSTD": 1}
 
 
@@ -101,7 +101,7 @@ def write_cog(
         "compress": compression,
         "level": _LEVELS[compression],
         "predictor": "YES",
-        "blocksize": _BLOCK,
+        "blocksize": TILE,
         "overview_resampling": resampling,
         "overviews": "AUTO" if overviews else "NONE",
         "bigtiff": "IF_SAFER",

@@ -308,7 +308,8 @@ def test_samples_do_not_depend_on_blocks(place, monkeypatch):
     day = training(place, definition())[0]
     reader = CovariateReader(place.store, definition())
     whole = gather_samples(definition(), [day], reader)
-    monkeypatch.setattr("smcatalog.services.covariates._BLOCK_PIXELS", 7 * make.FINE.shape[1])
+    monkeypatch.setattr("smcatalog.core.blocks.TILE", 7)
+    monkeypatch.setattr("smcatalog.core.blocks._PIXELS", 98)
     parts = gather_samples(definition(), [day], reader)
     assert np.allclose(parts.features, whole.features, rtol=1e-12)
     assert np.array_equal(parts.target, whole.target)

@@ -241,6 +241,7 @@ def test_scores_of_a_model_are_kept(place):
 def test_blocks_do_not_change_a_map(place, monkeypatch):
     produce(place, make.definition(), DAYS[0], DAYS[0])
     whole = soil_moisture(place, DAYS[0])
-    monkeypatch.setattr("smcatalog.services.covariates._BLOCK_PIXELS", 500)
+    monkeypatch.setattr("smcatalog.core.blocks.TILE", 10)
+    monkeypatch.setattr("smcatalog.core.blocks._PIXELS", 200)
     produce(place, make.definition(look_ahead_days=1), DAYS[0], DAYS[0])
     assert np.array_equal(soil_moisture(place, DAYS[0]), whole)

@@ -12,7 +12,6 @@ from smcatalog.core.errors import StoreError
 from smcatalog.core.grids import grid
 from smcatalog.core.time import Period
 from smcatalog.products import load_builtin
-from smcatalog.services import covariates
 from smcatalog.services.covariates import CovariateReader
 from smcatalog.services.inputs import DayInputs
 from smcatalog.services.produce import predict_map
@@ -21,7 +20,8 @@ from smcatalog.store import FolderStore
 
 
 def test_threads_do_not_change_a_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(covariates, "_BLOCK_PIXELS", 2_000)
+    monkeypatch.setattr("smcatalog.core.blocks.TILE", 16)
+    monkeypatch.setattr("smcatalog.core.blocks._PIXELS", 768)
     definition = load_builtin("yanco")
     period = Period.of_day(date(2020, 6, 1))
     where = grid("M01").window(slice(5000, 5060), slice(20000, 20100))

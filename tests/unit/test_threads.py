@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from smcatalog.core.threads import spread, thread_count
+from smcatalog.core.threads import beside, spread, thread_count
 
 
 def blas_threads() -> set[int]:
@@ -59,6 +59,18 @@ def test_one_part_is_done_by_whoever_asks_and_may_use_all_threads(monkeypatch):
     assert spread(lambda: (threading.current_thread() is here, thread_count()), [()]) == asked
     assert asked == [(True, 2)]
     assert spread(np.sin, []) == []
+
+
+def test_work_beside_shares_nothing_out(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def work() -> tuple[int, list[bool]]:
+        here = threading.current_thread()
+        return thread_count(), spread(lambda _: threading.current_thread() is here, [(0,), (1,)])
+
+    with beside() as pool:
+        assert pool.submit(work).result() == (1, [True, True])
+    assert thread_count() == 2
 
 
 def test_an_error_goes_up_and_what_was_not_begun_is_not_done(monkeypatch):
