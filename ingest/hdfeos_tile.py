@@ -78,7 +78,7 @@ class TileReader:
             return None
         return self.granule(path, name).identity(self.source)
 
-    def granule(self, path: Path, name: str) -> TileGranule:
+    def granule(self, path: Path, name: str = "") -> TileGranule:
         """Return which tile and days a file of the product covers, checked."""
         return tile_granule(path, name, named_day=self.named_day)
 
@@ -86,7 +86,7 @@ class TileReader:
 class DailyTileReader(TileReader):
     """A reader of tiles that hold one day each."""
 
-    def granule(self, path: Path, name: str) -> TileGranule:
+    def granule(self, path: Path, name: str = "") -> TileGranule:
         """Return which tile and day a file of the product covers, checked."""
         granule = super().granule(path, name)
         if granule.period.end - granule.period.start != DAY:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ingest.hdf4 import Hdf4, hdf4
 from ingest.hdfeos import short_name
 from ingest.hdfeos_globe import GlobeGranule, globe_granule
-from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader
 from ingest.modis import check_shapes, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -56,7 +56,7 @@ class AlbedoTile(TileReader):
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``albedo``, the mean of black- and white-sky, and ``albedo_wsa_b7`` if it is there."""
-        granule = tile_granule(path, named_day=True)
+        granule = self.granule(path)
         empty = True
         with hdf4(path) as file:
             for name, stored, band in _FIELDS:

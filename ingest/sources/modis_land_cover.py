@@ -49,9 +49,9 @@ _LONGEST: Final = 366
 class ModisLandCover(TileReader):
     """Reader of land cover."""
 
-    def granule(self, path: Path, name: str) -> TileGranule:
+    def granule(self, path: Path, name: str = "") -> TileGranule:
         """Return which tile and year a file covers, checked."""
-        granule = tile_granule(path, name)
+        granule = super().granule(path, name)
         if not _SHORTEST <= (granule.period.end - granule.period.start).days <= _LONGEST:
             raise RefusedInput(f"covers {granule.period}, expected a year")
         return granule

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ingest import indices
 from ingest.checks import within_range
 from ingest.hdf4 import Hdf4, hdf4
-from ingest.hdfeos_tile import TileGranule, TileReader, tile_granule
+from ingest.hdfeos_tile import TileGranule, TileReader
 from ingest.modis import check_shapes, flags, scaled, set_bits
 from ingest.reader import Identity, Yield
 from smcatalog.core.errors import RefusedInput
@@ -51,7 +51,7 @@ class ModisNadir(TileReader):
 
     def read(self, path: Path, identity: Identity) -> Iterator[Yield]:  # noqa: ARG002 - the protocol's shape
         """Yield ``ndvi``, ``nmdi`` and the seven bands, as far as the file has their bands."""
-        granule = tile_granule(path, named_day=True)
+        granule = self.granule(path)
         empty = True
         with hdf4(path) as file:
             names = [name for name, n in _BANDS.items() if f"{_STORED}{n}" in file.names]

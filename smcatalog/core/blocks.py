@@ -50,8 +50,6 @@ def blocks(grid: Grid) -> Iterator[Block]:
     down = max(_PIXELS // across // TILE * TILE, TILE)
     for top in range(0, height, down):
         for left in range(0, width, across):
-            rows, columns = (
-                slice(top, min(top + down, height)),
-                slice(left, min(left + across, width)),
-            )
+            rows = slice(top, min(top + down, height))
+            columns = slice(left, min(left + across, width))
             yield Block(rows, columns, grid.window(rows, columns))

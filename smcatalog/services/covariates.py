@@ -210,9 +210,8 @@ def _flags(
     quality: NDArray[np.uint16] | np.uint16 = np.uint16(0)
     if covariate.time is not TimeRule.STATIC and not _covers(layers, period):
         quality |= np.uint16(Quality.INCOMPLETE_PERIOD)
-    seen = np.bitwise_or.reduce(
-        bits, axis=None
-    )  # most layers have none of the bits that are carried
+    # most layers have none of the bits that are carried
+    seen = np.bitwise_or.reduce(bits, axis=None)
     for carried, flag in _CARRIED:
         if seen & carried:
             quality = quality | np.where(bits & carried, np.uint16(flag), np.uint16(0))

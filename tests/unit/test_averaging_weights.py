@@ -225,9 +225,8 @@ def test_the_mixtures_moments_and_quantiles_are_those_of_draws():
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.001, 0.05, 0.5, 0.9, 0.999]))
-@example(
-    181, 0.9
-)  # a narrow member in a flat stretch: plain Newton steps went to and fro around it
+# a narrow member in a flat stretch: plain Newton steps went to and fro around it
+@example(181, 0.9)
 def test_quantiles_invert_the_distribution(seed, level):
     rng = np.random.default_rng(seed)
     members, weights = rng.uniform(0, 0.6, (20, 4)), rng.dirichlet(np.full(4, 0.3))
